@@ -1,0 +1,169 @@
+"""The two ports of the API: where code runs and where objects live. Everything above them is the same for
+`codesession local` and for a cluster; everything below is an adapter."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whose request it is, as hashes (lower-case hex, 32 characters); never a name or a key."""
+
+    tenant: str
+    principal: str
+
+
+class Outcome(enum.StrEnum):
+    """How a run ended, as its end record says."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    OUTPUT_LIMIT = "output_limit"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One program to run. `timeout` is in seconds of wall time; the environment's own limit caps it."""
+
+    run_id: str
+    language: str
+    code: str
+    args: Sequence[str] = ()
+    timeout: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A regular file of the workspace; `path` is relative to /mnt/data and is what the sandbox says: hostile."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedPath:
+    """A path and the object (`<session>/<file id>`) whose bytes should be there."""
+
+    path: str
+    tag: str
+
+
+@dataclass(slots=True)
+class RunResult:
+    """A finished run. `stdout` and `stderr` hold at most the environment's output limit each."""
+
+    outcome: Outcome
+    exit_code: int | None = None
+    signal: int | None = None
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    stdout: bytes = b""
+    stderr: bytes = b""
+    truncated: bool = False
+    changed: list[FileEntry] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    files_dropped: int = 0
+    """Changed files over the limit of files per run, which are not in `changed`."""
+
+
+class Sandbox(Protocol):
+    """One live session's sandbox. Every method may raise `SandboxLost` or `SandboxError` (see `errors`)."""
+
+    @property
+    def session_id(self) -> str: ...
+
+    async def run(self, spec: RunSpec) -> RunResult:
+        """Run to the end record. Cancelling the awaiting task kills the run."""
+        ...
+
+    async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
+        """The paths whose bytes are not (or no longer) those of their tag."""
+        ...
+
+    async def put(
+        self, path: str, chunks: AsyncIterator[bytes], *, tag: str, read_only: bool = False
+    ) -> None:
+        """Write a file below /mnt/data, whole or not at all."""
+        ...
+
+    def get(self, path: str, *, tag: str) -> AsyncIterator[bytes]:
+        """Read a file below /mnt/data; an error while reading raises, it never ends the bytes early."""
+        ...
+
+
+class Sandboxes(Protocol):
+    """Where sandboxes come from."""
+
+    @property
+    def isolation(self) -> str:
+        """What stands between the code and the host: `gvisor`, `bubblewrap` or `none`."""
+        ...
+
+    async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
+        """The live sandbox of that session if it is this principal's; None when it is gone or another's."""
+        ...
+
+    async def claim(self, principal: Principal) -> Sandbox:
+        """A sandbox that never served anyone, now this principal's. Raises `SandboxesBusy`."""
+        ...
+
+    async def delete(self, session_id: str, principal: Principal) -> bool:
+        """End the session if it is this principal's; whether there was one."""
+        ...
+
+    async def check(self) -> None:
+        """Raise when no claim could be served now, with the reason."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+    content_type: str = "application/octet-stream"
+    metadata: dict[str, str] = field(default_factory=dict)
+    """Names are lower case, values ASCII."""
+
+
+class Objects(Protocol):
+    """Where files live. A missing key raises `ObjectMissing`; a store that fails raises `ObjectsUnavailable`."""
+
+    async def put(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None = None,
+        content_type: str = "application/octet-stream",
+        metadata: dict[str, str] | None = None,
+    ) -> ObjectInfo:
+        """Store the bytes, whole or not at all; memory stays within one part whatever the size."""
+        ...
+
+    async def head(self, key: str) -> ObjectInfo: ...
+
+    def get(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]: ...
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        """In key order; `content_type` and `metadata` are not filled in."""
+        ...
+
+    async def delete(self, key: str) -> bool:
+        """Whether it was there."""
+        ...
+
+    async def check(self) -> None:
+        """Raise when the store does not answer."""
+        ...
