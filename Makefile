@@ -1,0 +1,99 @@
+# Needs on a fresh Debian machine: Python >= 3.11 with venv; for the cluster also Go, Node.js and root.
+# Everything else is installed by the targets: into .venv, .sandbox-venv, build/ and $CODESESSION_CACHE.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PORT ?= 8000
+PYTHON ?= python3
+BIN := .venv/bin
+# Several test runs share two cores: unit tests stay in one process.
+PYTEST := $(BIN)/pytest
+
+.PHONY: help run test check lint types unit contract e2e bench cluster cluster-down images crds manifests lock clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: .venv/.ready .sandbox-venv/.ready .bubblewrap ## the embedded API on loopback, in the foreground (PORT=8000)
+	@exec $(BIN)/codesession local --port $(PORT)
+
+test: ## everything: check, then the end-to-end suites on a cluster of this machine
+	@$(MAKE) check
+	@$(MAKE) e2e
+
+check: lint types unit contract ## everything that needs no cluster
+
+lint: .venv/.ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/python -m codesession_crds.generate --check
+
+types: .venv/.ready
+	@$(BIN)/mypy crds operator api images e2e charts
+
+unit: .venv/.ready .sandbox-venv/.ready .bubblewrap
+	@$(PYTEST) -m "not cluster" crds operator api images charts e2e/cluster
+
+contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node ## the real clients against the embedded default
+	@$(PYTEST) -m "not cluster" e2e/tests
+
+e2e: .venv/.ready .node .root .go ## the real clients, faults and probes on a cluster (KUBECONFIG, or one made here)
+	@$(BIN)/python -m e2e.run -- $(PYTEST) -m cluster crds operator api charts e2e
+
+bench: .venv/.ready .root .go ## latency beside an exec per request, on the cluster; writes build/bench.json
+	@$(BIN)/python -m e2e.run -- $(BIN)/python -m e2e.bench
+
+cluster: .venv/.ready .root .go ## a cluster with gVisor on this machine, left running
+	@$(BIN)/python -m e2e.cluster up
+
+cluster-down: ## stop it; nothing stays running or mounted
+	@$(PYTHON) -m e2e.cluster down
+
+images: .venv/.ready .root ## build the images into the cache
+	@$(BIN)/python -m images.build
+
+crds: .venv/.ready ## generate crds/*.yaml from the models, and the chart's copies
+	@$(BIN)/python -m codesession_crds.generate
+
+manifests: .venv/.ready .go ## render the chart with its default values into manifests/
+	@$(BIN)/python -m charts.render
+
+lock: .venv/.ready ## pin every dependency with its hashes
+	@$(BIN)/python -m requirements.lock
+
+clean: ## forget what was built in this checkout (not the cache)
+	@rm -rf .venv .sandbox-venv build
+
+# --- prerequisites: each says in one line what is missing
+
+.venv/.ready: requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "codesession needs Python 3.11 or newer: $(PYTHON) is $$($(PYTHON) -V)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "codesession needs Python's venv module: apt-get install python3-venv" >&2; exit 1; }
+	@echo "==> .venv: the services and the development tools"
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv
+	@.venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@.venv/bin/uv pip install -q --require-hashes -r requirements/dev.txt
+	@.venv/bin/uv pip install -q --no-deps -e .
+	@touch $@
+
+.sandbox-venv/.ready: requirements/sandbox.txt | .venv/.ready
+	@echo "==> .sandbox-venv: what the embedded default's code can import"
+	@test -x .sandbox-venv/bin/python || .venv/bin/uv venv -q --python $(PYTHON) .sandbox-venv
+	@VIRTUAL_ENV=.sandbox-venv .venv/bin/uv pip sync -q --require-hashes requirements/sandbox.txt
+	@touch $@
+
+.PHONY: .bubblewrap .root .go .node
+.bubblewrap:
+	@command -v runsc bwrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { echo "==> apt-get install bubblewrap"; apt-get update -qq && apt-get install -qq -y --no-install-recommends bubblewrap >/dev/null; }; } || { echo "codesession local needs runsc or bubblewrap: apt-get install bubblewrap" >&2; exit 1; }
+
+.root:
+	@test -n "$${KUBECONFIG:-}" || test "$$(id -u)" = 0 || docker info >/dev/null 2>&1 || { echo "a cluster on this machine needs root or a Docker engine (or set KUBECONFIG)" >&2; exit 1; }
+
+.go:
+	@command -v go >/dev/null || { echo "the cluster and the chart tools are built with Go: install Go 1.24 or newer" >&2; exit 1; }
+
+.node:
+	@command -v npm >/dev/null || { echo "LibreChat's own clients need Node.js 20 or newer with npm" >&2; exit 1; }
