@@ -1,7 +1,7 @@
 """Runs a command on a cluster: `python -m e2e.run -- COMMAND`.
 
-The cluster is the one of KUBECONFIG, or else this machine's own (`e2e.cluster`): brought up for the command, and
-taken down afterwards unless it was up before (`make cluster` keeps one between runs).
+The cluster is the one of KUBECONFIG, or else this machine's own (`e2e.cluster`): brought up for the command,
+and taken down afterwards unless it was up before (`make cluster` keeps one between runs).
 """
 
 from __future__ import annotations
