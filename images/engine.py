@@ -1,0 +1,97 @@
+"""Builds an image into an archive: with Docker where an engine answers, else with buildah."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections import defaultdict
+from pathlib import Path
+from typing import Protocol
+
+from images import cache, process, standin, wheels
+from images.plan import ROOT, Image, base_key, package_names
+
+logger = logging.getLogger(__name__)
+
+
+class Engine(Protocol):
+    def build(self, image: Image, archive: Path) -> None:
+        """Write the image, under its reference, to an archive that containerd and Docker can load."""
+        ...
+
+
+def choose() -> Engine:
+    """Raises RuntimeError when this machine can build no image."""
+    if process.succeeds(["docker", "version", "--format", "{{.Server.Version}}"]):
+        return Docker()
+    if os.geteuid() != 0:
+        raise RuntimeError("images need a Docker engine, or root for buildah and mmdebstrap")
+    missing = [tool for tool in ("buildah", "mmdebstrap") if shutil.which(tool) is None]
+    if missing:
+        _install(missing)
+    return Buildah()
+
+
+def _install(tools: list[str]) -> None:
+    if shutil.which("apt-get") is None:
+        raise RuntimeError(f"without a Docker engine, images need {' and '.join(tools)}")
+    logger.info("apt-get install %s", " ".join(tools))
+    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+    process.run([*apt, "update"])
+    process.run(
+        [*apt, "install", "-y", "--no-install-recommends", *tools], env={"DEBIAN_FRONTEND": "noninteractive"}
+    )
+
+
+class Docker:
+    def build(self, image: Image, archive: Path) -> None:
+        tag = ["--target", image.target, "--tag", image.reference]
+        process.run(["docker", "build", "--file", str(ROOT / image.dockerfile), *tag, str(ROOT)])
+        process.run(["docker", "save", "--output", str(archive), image.reference])
+
+
+class Buildah:
+    """Needs neither a registry nor namespaces. Its storage is in the cache, apart from the user's own."""
+
+    def __init__(self) -> None:
+        storage = cache.directory() / "buildah"
+        self._buildah = ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "run")]
+        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def build(self, image: Image, archive: Path) -> None:
+        options = ["--layers", "--pull-never", "--target", image.target, "--tag", image.reference]
+        options += [
+            "--file",
+            str(ROOT / image.dockerfile),
+            "--ignorefile",
+            str(ROOT / image.dockerfile) + ".dockerignore",
+        ]
+        with self._locks[image.packages]:
+            options += ["--build-arg", f"BASE={self._base(image)}"]
+        if image.name in ("api", "operator"):
+            directory = wheels.fetch(ROOT / "requirements/service.txt", cache.directory())
+            options += ["--build-context", f"wheels={directory}", "--build-arg", "PIP_NO_INDEX=1"]
+        self._run("build", *options, str(ROOT))
+        self._run("push", image.reference, f"docker-archive:{archive}:{image.reference}")
+
+    def _base(self, image: Image) -> str:
+        reference = f"localhost/standin-{Path(image.packages).parent.name}:{base_key(image.packages)}"
+        if not process.succeeds([*self._buildah, "inspect", "--type", "image", reference]):
+            packages = package_names((ROOT / image.packages).read_text())
+            logger.info("%s: mmdebstrap %s with %s", image.name, standin.SUITE, " ".join(packages))
+            container = self._output("from", "scratch")
+            try:
+                standin.bootstrap(Path(self._output("mount", container)), packages)
+                self._run("commit", "--format", "docker", container, reference)
+            finally:
+                self._run("rm", container)
+        return reference
+
+    def _run(self, *arguments: str) -> None:
+        self._output(*arguments)
+
+    def _output(self, *arguments: str) -> str:
+        command = [*self._buildah, *arguments]
+        return process.output(command, env={"BUILDAH_ISOLATION": "chroot"}).strip()
