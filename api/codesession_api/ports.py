@@ -42,7 +42,7 @@ class RunSpec:
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A regular file of the workspace; `path` is relative to /mnt/data and is what the sandbox says: hostile."""
+    """A regular file of the workspace; `path` is relative to /mnt/data and what the sandbox says: hostile."""
 
     path: str
     size: int
@@ -138,7 +138,7 @@ class ObjectInfo:
 
 
 class Objects(Protocol):
-    """Where files live. A missing key raises `ObjectMissing`; a store that fails raises `ObjectsUnavailable`."""
+    """Where files live. A missing key raises `ObjectMissing`, a store that fails `ObjectsUnavailable`."""
 
     async def put(
         self,

@@ -1,0 +1,170 @@
+"""Every setting of the API, read once from `CODESESSION_*`; a value that cannot work stops the start."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """One line that names the variable and what is wrong with it; never its value."""
+
+
+class Settings(BaseSettings):
+    """A field is read from its name in upper case behind `CODESESSION_`, e.g. `CODESESSION_S3_ENDPOINT`."""
+
+    model_config = SettingsConfigDict(env_prefix="CODESESSION_", extra="ignore", frozen=True)
+
+    backend: Literal["kubernetes", "local"] = Field(
+        "kubernetes", description="Where code runs: pods of a cluster, or child processes of this one."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severity that is logged."
+    )
+    shutdown_seconds: int = Field(
+        30,
+        ge=0,
+        le=3600,
+        description="Seconds that running requests have to finish on SIGTERM.",
+    )
+
+    auth: Literal["none", "api-key"] | None = Field(
+        None, description="How clients prove who they are. It must be chosen: there is no default."
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        description="File of `tenant:sha256-hex-of-the-key` lines; read again when it changes.",
+    )
+
+    namespace: str = Field("codesession-sandboxes", description="Kubernetes namespace of the sessions.")
+    environment: str = Field("default", description="CodeEnvironment whose sandboxes are claimed.")
+    claim_timeout_seconds: float = Field(
+        60,
+        gt=0,
+        le=600,
+        description="Seconds that a request waits for a sandbox until it is refused.",
+    )
+
+    s3_endpoint: str | None = Field(
+        None,
+        description="`host[:port]` of the S3 server for files; without it, `local_directory`.",
+    )
+    s3_access_key: SecretStr | None = Field(None, description="S3 access key.")
+    s3_secret_key: SecretStr | None = Field(None, description="S3 secret key.")
+    s3_bucket: str = Field("codesession", min_length=3, max_length=63, description="Bucket; made if missing.")
+    s3_region: str = Field("us-east-1", description="S3 region.")
+    s3_secure: bool = Field(True, description="Whether S3 is spoken over TLS.")
+
+    local_directory: Path = Field(
+        Path.home() / ".local/share/codesession",
+        description="Local backend: directory of the files and workspaces.",
+    )
+    local_warm: int = Field(
+        1, ge=0, le=32, description="Local backend: sandboxes kept started ahead of claims."
+    )
+    local_idle_seconds: float = Field(
+        1800,
+        gt=0,
+        description="Local backend: seconds without a run after which a sandbox is ended.",
+    )
+    local_sandboxes: int = Field(
+        16, ge=1, le=1024, description="Local backend: the most sandboxes alive at one time."
+    )
+    sandbox_python: Path = Field(
+        Path(sys.executable), description="Local backend: the Python interpreter that runs the code."
+    )
+    unsafe_no_sandbox: bool = Field(
+        False,
+        description="Local backend: run code unisolated where neither runsc nor bwrap is.",
+    )
+
+    languages: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("py", "bash"),
+        description="Comma list of the languages that the environment offers.",
+    )
+    run_seconds: float = Field(
+        120,
+        gt=0,
+        le=86400,
+        description="The longest wall time of a run, in seconds.",
+    )
+    output_bytes: int = Field(
+        MIB,
+        ge=65536,
+        le=64 * MIB,
+        description="Bytes kept of the stdout of a run, and of its stderr.",
+    )
+    file_bytes: int = Field(
+        50 * MIB, ge=1, description="Local backend: bytes of the largest file that code may write."
+    )
+    run_files: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Input files that a run may name, and changed files that it gives.",
+    )
+    processes: int = Field(
+        128, ge=1, le=32768, description="Local backend: processes that a run may have at one time."
+    )
+    memory_bytes: int = Field(
+        1024 * MIB,
+        ge=0,
+        description="Local backend: bytes of memory of each process; 0 for no limit.",
+    )
+    request_bytes: int = Field(
+        50_000_000, ge=1024, description="Bytes of the largest JSON request, code included."
+    )
+    upload_bytes: int = Field(150 * MIB, ge=1, description="Bytes of the largest upload request.")
+    upload_file_bytes: int = Field(150 * MIB, ge=1, description="Bytes of the largest uploaded file.")
+    upload_files: int = Field(200, ge=1, description="Files of one upload request.")
+    transfers: int = Field(
+        4, ge=1, le=64, description="Files that one request moves between sandbox and storage at one time."
+    )
+    keep_alive_seconds: float = Field(
+        3,
+        gt=0,
+        le=60,
+        description="Seconds between the spaces that an unfinished run sends.",
+    )
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.auth == "api-key" and self.api_keys_file is None:
+            raise ValueError("CODESESSION_AUTH=api-key needs CODESESSION_API_KEYS_FILE")
+        if self.backend == "kubernetes" and self.s3_endpoint is None:
+            raise ValueError("CODESESSION_BACKEND=kubernetes needs CODESESSION_S3_ENDPOINT")
+        if self.s3_endpoint is not None and (self.s3_access_key is None or self.s3_secret_key is None):
+            raise ValueError("CODESESSION_S3_ENDPOINT needs CODESESSION_S3_ACCESS_KEY and _SECRET_KEY")
+        return self
+
+
+def load(**given: Any) -> Settings:
+    """The settings of this process; `given` wins over the environment. Raises SettingsError."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError) -> str:
+    """The first fault, without the value, which may be a secret."""
+    fault = error.errors(include_input=False, include_url=False)[0]
+    text = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return text
+    return f"CODESESSION_{str(fault['loc'][0]).upper()}: {text[0].lower()}{text[1:]}"
