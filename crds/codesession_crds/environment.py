@@ -1,0 +1,299 @@
+"""CodeEnvironment: what a sandbox is made of, what it may use, and how many wait ready."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from codesession_crds.conditions import EnvironmentCondition
+from codesession_crds.model import API_VERSION, DNS_LABEL, Metadata, Model, cel
+from codesession_crds.quantity import Quantity
+
+_POSITIVE = cel(("quantity(string(self)).isGreaterThan(quantity('0'))", "must be more than zero"))
+_MAP = {"maxProperties": 16}
+
+ResourceList = Annotated[dict[str, Quantity], Field(json_schema_extra=_MAP)]
+NodeSelector = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(json_schema_extra=_MAP)]
+
+
+class PullPolicy(enum.StrEnum):
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class WorkspaceType(enum.StrEnum):
+    CLAIM = "PersistentVolumeClaim"
+    EMPTY_DIR = "EmptyDir"
+    MEMORY = "Memory"
+
+
+class NetworkMode(enum.StrEnum):
+    DENY = "Deny"
+    ALLOW = "Allow"
+
+
+class Resources(Model):
+    requests: Annotated[
+        ResourceList, Field(description="What the scheduler reserves. Default cpu 50m, memory 128Mi.")
+    ] = Field(default={"cpu": "50m", "memory": "128Mi"})
+    limits: Annotated[
+        ResourceList,
+        Field(
+            description="What a sandbox cannot exceed; cpu and memory are required. Default cpu 1, memory 1Gi.",
+            json_schema_extra=_MAP
+            | cel(
+                (
+                    "'cpu' in self && 'memory' in self",
+                    "limits need both cpu and memory: a sandbox without fails closed",
+                )
+            ),
+        ),
+    ] = Field(default={"cpu": "1", "memory": "1Gi"})
+
+
+class Workspace(Model):
+    type: Annotated[
+        WorkspaceType,
+        Field(
+            description="Where /mnt/data lives: a volume of its own, the node's disk, or memory (counted in the "
+            "memory limit). Default PersistentVolumeClaim."
+        ),
+    ] = WorkspaceType.CLAIM
+    size: Annotated[
+        Quantity,
+        Field(description="Bytes it may hold, as a quantity. Default 1Gi.", json_schema_extra=_POSITIVE),
+    ] = "1Gi"
+    storage_class_name: Annotated[
+        str | None,
+        Field(max_length=253, description="Class of the volume. Default: the cluster's default class."),
+    ] = None
+
+
+class EgressRule(Model):
+    cidr: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=43,
+            description="Addresses that may be reached, such as 203.0.113.0/24. Metadata and link-local addresses "
+            "stay refused within it.",
+            json_schema_extra=cel(("isCIDR(self)", "must be a CIDR such as 203.0.113.0/24")),
+        ),
+    ]
+    ports: Annotated[
+        list[Annotated[int, Field(ge=1, le=65535)]],
+        Field(min_length=1, max_length=32, description="Ports that may be reached there."),
+    ]
+    protocol: Annotated[Literal["TCP", "UDP"], Field(description="Default TCP.")] = "TCP"
+
+
+class Network(Model):
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "self.mode == 'Allow' || !has(self.egress) || self.egress.size() == 0",
+                "egress needs mode Allow",
+            )
+        )
+    )
+
+    mode: Annotated[
+        NetworkMode,
+        Field(
+            description="Deny: no traffic in or out. Allow: out to `egress` and nowhere else; nothing comes in. "
+            "Default Deny."
+        ),
+    ] = NetworkMode.DENY
+    egress: Annotated[
+        list[EgressRule],
+        Field(max_length=32, description="What may be reached in mode Allow. Default nothing."),
+    ] = Field(default_factory=list)
+
+
+class Limits(Model):
+    """What one run may use; a run that meets a limit is told which."""
+
+    run_seconds: Annotated[
+        int, Field(ge=1, le=86_400, description="Seconds of wall time of a run. Default 120.")
+    ] = 120
+    output_bytes: Annotated[
+        int,
+        Field(
+            ge=1024,
+            le=67_108_864,
+            description="Bytes of stdout and of stderr kept of a run. Default 1048576.",
+        ),
+    ] = 1_048_576
+    file_bytes: Annotated[
+        int,
+        Field(
+            ge=1, le=10_737_418_240, description="Bytes of the largest file of a session. Default 52428800."
+        ),
+    ] = 52_428_800
+    files: Annotated[
+        int, Field(ge=1, le=100_000, description="Changed files that a run may hand back. Default 1000.")
+    ] = 1000
+    processes: Annotated[
+        int, Field(ge=1, le=32_768, description="Processes and threads at once in a sandbox. Default 128.")
+    ] = 128
+    memory_bytes: Annotated[
+        int | None,
+        Field(
+            ge=16_777_216,
+            description="Bytes of memory of a process. Default four fifths of the memory limit.",
+        ),
+    ] = None
+
+
+class WarmPool(Model):
+    replicas: Annotated[
+        int, Field(ge=0, le=1000, description="Unclaimed sessions kept Ready. Default 2.")
+    ] = 2
+    max_refill_per_minute: Annotated[
+        int, Field(ge=1, le=60_000, description="Sessions that the pool may create in a minute. Default 60.")
+    ] = 60
+
+
+class Lifetimes(Model):
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("self.idleSeconds <= self.absoluteSeconds", "idleSeconds exceeds absoluteSeconds")
+        )
+    )
+
+    idle_seconds: Annotated[
+        int, Field(ge=60, le=2_592_000, description="Seconds without use until a session ends. Default 1800.")
+    ] = 1800
+    absolute_seconds: Annotated[
+        int,
+        Field(
+            ge=60,
+            le=2_592_000,
+            description="Seconds from claim until a session ends in any case. Default 86400.",
+        ),
+    ] = 86_400
+
+
+class Toleration(Model):
+    key: Annotated[str | None, Field(max_length=317, description="Taint key. Default every key.")] = None
+    operator: Annotated[Literal["Exists", "Equal"], Field(description="Default Equal.")] = "Equal"
+    value: Annotated[str | None, Field(max_length=63, description="Taint value. Default empty.")] = None
+    effect: Annotated[
+        Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None,
+        Field(description="Default every effect."),
+    ] = None
+    toleration_seconds: Annotated[
+        int | None, Field(ge=0, description="Seconds to stay after a NoExecute taint. Default for ever.")
+    ] = None
+
+
+class SharedAssets(Model):
+    claim_name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=253,
+            description="An existing volume claim, mounted read-only at /mnt/shared in every sandbox.",
+        ),
+    ]
+
+
+class Gpu(Model):
+    resource_name: Annotated[
+        str,
+        Field(
+            min_length=1, max_length=253, description="The device plugin's resource. Default nvidia.com/gpu."
+        ),
+    ] = "nvidia.com/gpu"
+    count: Annotated[int, Field(ge=1, le=16, description="Devices per sandbox. Default 1.")] = 1
+    node_selector: Annotated[
+        NodeSelector, Field(description="Labels of nodes that have them. Default none.")
+    ] = Field(default_factory=dict)
+
+
+class EnvironmentSpec(Model):
+    image: Annotated[
+        str, Field(min_length=1, max_length=512, description="The sandbox image, with the runner in it.")
+    ]
+    image_pull_policy: Annotated[PullPolicy, Field(description="Default IfNotPresent.")] = (
+        PullPolicy.IF_NOT_PRESENT
+    )
+    runtime_class_name: Annotated[
+        str,
+        Field(
+            max_length=63,
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$",
+            description="RuntimeClass of the pods; empty is the cluster's own runtime, without gVisor. Default gvisor.",
+        ),
+    ] = "gvisor"
+    resources: Annotated[Resources, Field(description="Of one sandbox.")] = Resources()
+    workspace: Annotated[Workspace, Field(description="The files of a session, at /mnt/data.")] = Workspace()
+    network: Annotated[Network, Field(description="What a sandbox may reach. Default nothing.")] = Network()
+    limits: Annotated[Limits, Field(description="What a run may use.")] = Limits()
+    languages: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[a-z0-9+_-]+$")]],
+        Field(
+            min_length=1,
+            max_length=32,
+            description="What the image can run. Default py, bash.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = Field(default=["py", "bash"])
+    warm_pool: Annotated[WarmPool, Field(description="Sandboxes that wait, started and imported.")] = (
+        WarmPool()
+    )
+    session: Annotated[Lifetimes, Field(description="How long sessions last.")] = Lifetimes()
+    node_selector: Annotated[NodeSelector, Field(description="Labels of nodes to run on. Default any.")] = (
+        Field(default_factory=dict)
+    )
+    tolerations: Annotated[
+        list[Toleration], Field(max_length=32, description="Taints to run in spite of. Default none.")
+    ] = Field(default_factory=list)
+    shared_assets: Annotated[
+        SharedAssets | None,
+        Field(description="Files that every sandbox can read at /mnt/shared. Default none."),
+    ] = None
+    gpu: Annotated[Gpu | None, Field(description="Devices of every sandbox. Default none.")] = None
+
+
+class EnvironmentStatus(Model):
+    observed_generation: Annotated[
+        int, Field(ge=0, description="The generation of the resource that this speaks of. Default 0.")
+    ] = 0
+    warm: Annotated[int, Field(ge=0, description="Unclaimed sessions that are Ready. Default 0.")] = 0
+    claimed: Annotated[int, Field(ge=0, description="Claimed sessions. Default 0.")] = 0
+    conditions: Annotated[
+        list[EnvironmentCondition],
+        Field(
+            max_length=4,
+            description="Ready once everything that guards sandboxes is in place. Default none.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = Field(default_factory=list)
+
+
+_NAME: Any = cel(
+    (
+        f"self.metadata.name.size() <= 50 && self.metadata.name.matches('{DNS_LABEL}')",
+        "the name is a DNS label of at most 50 characters",
+    )
+)
+
+
+class CodeEnvironment(Model):
+    """What a sandbox is, and how many wait ready."""
+
+    model_config = ConfigDict(json_schema_extra=_NAME)
+
+    api_version: Literal["codesession.dev/v1alpha1"] = API_VERSION
+    kind: Literal["CodeEnvironment"] = "CodeEnvironment"
+    metadata: Metadata
+    spec: EnvironmentSpec
+    status: EnvironmentStatus = Field(default_factory=EnvironmentStatus)
+
+    @property
+    def ready(self) -> EnvironmentCondition | None:
+        return next(iter(self.status.conditions), None)
