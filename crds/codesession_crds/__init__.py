@@ -1,1 +1,1 @@
-"""The resources `CodeEnvironment` and `CodeSession`: typed models, names, labels, and the client to reach them."""
+"""The resources `CodeEnvironment` and `CodeSession`: models, names, labels, and the client to reach them."""

@@ -42,7 +42,7 @@ class Resources(Model):
     limits: Annotated[
         ResourceList,
         Field(
-            description="What a sandbox cannot exceed; cpu and memory are required. Default cpu 1, memory 1Gi.",
+            description="What a sandbox cannot exceed; needs cpu and memory. Default cpu 1, memory 1Gi.",
             json_schema_extra=_MAP
             | cel(
                 (
@@ -58,8 +58,8 @@ class Workspace(Model):
     type: Annotated[
         WorkspaceType,
         Field(
-            description="Where /mnt/data lives: a volume of its own, the node's disk, or memory (counted in the "
-            "memory limit). Default PersistentVolumeClaim."
+            description="Where /mnt/data lives: a volume of its own, the node's disk, or memory (counted in "
+            "the memory limit). Default PersistentVolumeClaim."
         ),
     ] = WorkspaceType.CLAIM
     size: Annotated[
@@ -78,8 +78,8 @@ class EgressRule(Model):
         Field(
             min_length=1,
             max_length=43,
-            description="Addresses that may be reached, such as 203.0.113.0/24. Metadata and link-local addresses "
-            "stay refused within it.",
+            description="Addresses that may be reached, such as 203.0.113.0/24. Metadata and link-local "
+            "addresses stay refused within it.",
             json_schema_extra=cel(("isCIDR(self)", "must be a CIDR such as 203.0.113.0/24")),
         ),
     ]
@@ -103,8 +103,8 @@ class Network(Model):
     mode: Annotated[
         NetworkMode,
         Field(
-            description="Deny: no traffic in or out. Allow: out to `egress` and nowhere else; nothing comes in. "
-            "Default Deny."
+            description="Deny: no traffic in or out. Allow: out to `egress` and nowhere else; nothing comes "
+            "in. Default Deny."
         ),
     ] = NetworkMode.DENY
     egress: Annotated[
@@ -226,7 +226,8 @@ class EnvironmentSpec(Model):
         Field(
             max_length=63,
             pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$",
-            description="RuntimeClass of the pods; empty is the cluster's own runtime, without gVisor. Default gvisor.",
+            description="RuntimeClass of the pods; empty is the cluster's own runtime, without gVisor. "
+            "Default gvisor.",
         ),
     ] = "gvisor"
     resources: Annotated[Resources, Field(description="Of one sandbox.")] = Resources()

@@ -1,4 +1,4 @@
-"""`python -m codesession_crds.generate [--check]`: write `crds/*.yaml` from the models, or say where they differ."""
+"""`python -m codesession_crds.generate [--check]`: write `crds/*.yaml` from the models, or compare them."""
 
 from __future__ import annotations
 

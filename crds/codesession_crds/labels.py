@@ -1,4 +1,4 @@
-"""The labels that this project puts on objects, and the selectors made of them. Nowhere else are they spelt."""
+"""The labels that this project puts on objects, and selectors made of them; spelt nowhere else."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
@@ -17,14 +17,14 @@ DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 def rfc3339(moment: datetime) -> str:
     """The moment in UTC as Kubernetes writes it, to the second."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json-unless-none")]
 
 
 class Model(BaseModel):
-    """A part of a resource: camelCase outside, unknown fields ignored, so that an older reader survives a newer
+    """A part of a resource: camelCase outside; unknown fields are ignored, so an older reader survives a newer
     writer."""
 
     model_config = ConfigDict(

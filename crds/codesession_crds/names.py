@@ -1,7 +1,7 @@
 """Ids of sessions and files.
 
-An id is its own proof where no authentication is configured, so it comes from `secrets`: 26 * 36**20 values are
-108 bits. A session's id is also the name of its pod and its volume claim, hence a DNS label.
+Where no authentication is configured an id is its own proof, so it comes from `secrets`: 26 * 36**20 values
+are 108 bits. A session's id is also the name of its pod and its volume claim, hence a DNS label.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a pydantic model to a structural schema as a CustomResourceDefinition takes it.
 
-Kubernetes takes a subset of OpenAPI 3.0: no references, no null, no titles, every type stated. What pydantic says
-in other words is put into these; what has no counterpart is an error, not a silent loss.
+Kubernetes takes a subset of OpenAPI 3.0: no references, no null, no titles, every type stated. What pydantic
+says in other words is put into these; what has no counterpart is an error, not a silent loss.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ Schema = dict[str, Any]
 
 _DROPPED = ("title", "$defs", "const", "propertyNames")
 _KNOWN = {
-    "type", "format", "description", "default", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength",
-    "minItems", "maxItems", "maxProperties", "properties", "required", "items", "additionalProperties", "anyOf",
+    "type", "format", "description", "default", "enum", "pattern", "anyOf", "properties", "required", "items",
+    "additionalProperties", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
+    "maxProperties",
 }  # fmt: skip
 
 

@@ -90,7 +90,7 @@ class SessionSpec(Model):
     claim: Annotated[
         Claim | None,
         Field(
-            description="Whose it is. Unset: warm, waiting for its one owner. Immutable once set. Default unset."
+            description="Whose it is. Unset: warm, waiting for an owner. Immutable once set. Default unset."
         ),
     ] = None
     operating_mode: Annotated[
@@ -100,8 +100,8 @@ class SessionSpec(Model):
     shutdown_time: Annotated[
         Timestamp | None,
         Field(
-            description="When the session is deleted, with its pod and workspace. Required once claimed, and at most "
-            "claimedAt + maxLifetimeSeconds. Default unset."
+            description="When the session is deleted, with its pod and workspace. Required once claimed, and at "
+            "most claimedAt + maxLifetimeSeconds. Default unset."
         ),
     ] = None
     max_lifetime_seconds: Annotated[
@@ -110,7 +110,7 @@ class SessionSpec(Model):
             ge=60,
             le=2_592_000,
             description="Seconds from claim to the latest possible shutdownTime; copied from the environment's "
-            "session.absoluteSeconds. Immutable. Default 86400.",
+            "session.absoluteSeconds by whoever creates the session. Immutable. Default 86400.",
             json_schema_extra=cel(("self == oldSelf", "maxLifetimeSeconds is immutable")),
         ),
     ] = 86_400
@@ -149,7 +149,7 @@ class SessionStatus(Model):
 
 
 class CodeSession(Model):
-    """One sandbox and its owner. The name is the session id of the HTTP API, and the name of pod and volume claim."""
+    """One sandbox and its owner. Its name is the HTTP API's session id, and that of pod and volume claim."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
