@@ -1,0 +1,82 @@
+"""A forked child: waits for its one program, then becomes it.
+
+Nothing of the sandbox is left in it by then: every descriptor but the three of the program is closed, and one
+socket that tells the runner two things at most: that the program began, and that it ran out of memory. The
+program may find that socket and lie; it can only mislabel its own end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from codesession_runner.interpreter import run_file
+from codesession_runner.processes import set_dumpable
+from codesession_runner.program import BEGUN, MAX_REQUEST, OUT_OF_MEMORY, Program
+
+_CANNOT_EXECUTE = 127
+
+
+def main(runner: socket.socket) -> NoReturn:
+    """The whole life of the process; it ends early when the runner closes its end of the socket."""
+    try:
+        _prepare(runner)
+        request, descriptors, _, _ = socket.recv_fds(runner, MAX_REQUEST, 3)
+        if request:
+            _become(Program.decode(request), descriptors, runner)
+    finally:
+        os._exit(1)
+
+
+def _prepare(runner: socket.socket) -> None:
+    """All that can be done before the program is known, so that a run does not wait for it."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    os.closerange(3, runner.fileno())
+    os.closerange(runner.fileno() + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    random = sys.modules.get("numpy.random")
+    if random is not None:  # `random` of the standard library does so by itself
+        random.seed()
+
+
+def _become(program: Program, descriptors: list[int], runner: socket.socket) -> NoReturn:
+    set_dumpable(True)
+    for target, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    for number, value in program.limits:
+        _limit(number, value)
+    with contextlib.suppress(OSError):
+        os.chdir(program.directory)
+    runner.send(BEGUN)
+    if program.interpreter is not None:
+        _execute(program.interpreter, [program.path, *program.args])
+    status = run_file(
+        program.path,
+        program.args,
+        import_from=program.directory,
+        on_memory_error=lambda: runner.send(OUT_OF_MEMORY),
+    )
+    os._exit(status)
+
+
+def _limit(number: int, value: int) -> None:
+    hard = resource.getrlimit(number)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(number, (value, value))
+
+
+def _execute(interpreter: str, args: list[str]) -> NoReturn:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and so by all that it executes
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execv(interpreter, [interpreter, *args])  # noqa: S606
+    except OSError as error:
+        os.write(2, f"{interpreter}: {error.strerror}\n".encode())
+        os._exit(_CANNOT_EXECUTE)

@@ -1,0 +1,115 @@
+"""The processes of the sandbox: who belongs to a run, and how this one is kept out of reach of the others.
+
+A run's processes are found by parentage alone: the runner is init or a child subreaper, so whatever a program
+does (setsid, double fork) it stays a descendant. Only `/proc/<pid>/stat` is read, which gVisor has too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+_OOM_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def set_dumpable(allowed: bool) -> None:
+    """Whether processes of the same user may trace this one or reach its descriptors through /proc."""
+    _prctl(_PR_SET_DUMPABLE, int(allowed))
+
+
+def become_subreaper() -> None:
+    """Have orphaned descendants become children of this process, as they do for PID 1."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Signal a process that may be gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def signal_group(pgid: int, number: signal.Signals) -> None:
+    """Signal a process group that may be gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pgid, number)
+
+
+def run_processes(server: int, run: int) -> set[int]:
+    """Processes below this one, without the fork server `server` and those of its children but `run`.
+
+    Zombies count until they are reaped: one whose threads live on looks the same.
+    """
+    children = _children()
+    found: set[int] = set()
+    pending = [os.getpid()]
+    while pending:
+        parent = pending.pop()
+        below = children.get(parent, ())
+        if parent == server:
+            below = [pid for pid in below if pid == run]
+        found.update(pid for pid in below if pid != server)
+        pending.extend(below)
+    return found
+
+
+def is_descendant(pid: int) -> bool:
+    """Whether a process was started by this one, at any depth; so is one that cannot be found."""
+    while pid not in (0, 1, os.getpid()):
+        parent = _parent(pid)
+        if parent is None:
+            return True
+        pid = parent
+    return pid == os.getpid()
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed in this cgroup for memory; 0 where nothing tells."""
+    for path in _OOM_EVENTS:
+        with contextlib.suppress(OSError, ValueError):
+            for line in path.read_text().splitlines():
+                name, value = line.split()
+                if name == "oom_kill":
+                    return int(value)
+    return 0
+
+
+def _children() -> dict[int, list[int]]:
+    children: dict[int, list[int]] = defaultdict(list)
+    for pid in _pids():
+        parent = _parent(pid)
+        if parent is not None:
+            children[parent].append(pid)
+    return children
+
+
+def _pids() -> Iterator[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
+
+
+def _parent(pid: int) -> int | None:
+    """The parent of a process, or None when it is gone."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        # The command in parentheses may hold spaces and parentheses of its own.
+        return int(os.read(descriptor, 512).rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    finally:
+        os.close(descriptor)

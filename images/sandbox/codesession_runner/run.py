@@ -1,0 +1,96 @@
+"""A run as all the runner's parts see it: a program, its output so far, and in the end its result."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from codesession_runner.frames import Kind
+from codesession_runner.languages import Language
+
+_RECORD_COST = 256
+
+
+class Outcome(enum.StrEnum):
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    OOM = "oom"
+    OUTPUT_LIMIT = "output_limit"
+    CANCELLED = "cancelled"
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    id: str
+    language: Language
+    code: bytes
+    args: Sequence[str]
+    timeout: float
+    """Seconds of wall time from its start, not from its submission."""
+    output: dict[Kind, bytearray] = field(
+        default_factory=lambda: {Kind.STDOUT: bytearray(), Kind.STDERR: bytearray()}
+    )
+    records: Sequence[Mapping[str, Any]] = ()
+    """Files that it changed, known when it ends."""
+    result: Mapping[str, Any] | None = None
+    """The payload of END."""
+    cancelled: bool = False
+    on_cancel: Callable[[], None] = lambda: None
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+        self.on_cancel()
+
+    def write(self, kind: Kind, data: bytes) -> None:
+        self.output[kind] += data
+        self._news.set()
+
+    def end(self, result: Mapping[str, Any]) -> None:
+        self.code = b""
+        self.result = result
+        self._news.set()
+
+    def size(self) -> int:
+        """Bytes of memory that it keeps, about."""
+        return len(self.code) + sum(map(len, self.output.values())) + _RECORD_COST * len(self.records)
+
+    async def follow(self) -> AsyncGenerator[tuple[Kind, bytes], None]:
+        """The output from its beginning to its end, as it comes."""
+        sent = dict.fromkeys(self.output, 0)
+        while True:
+            self._news.clear()
+            ended = self.result is not None
+            for kind, data in self.output.items():
+                if piece := bytes(data[sent[kind] :]):
+                    sent[kind] += len(piece)
+                    yield kind, piece
+            if ended:
+                return
+            await self._news.wait()
+
+
+def end_of(
+    outcome: Outcome,
+    *,
+    exit_code: int | None = None,
+    signal: int | None = None,
+    wall: float = 0.0,
+    cpu: float = 0.0,
+    truncated: bool = False,
+    files_dropped: int = 0,
+) -> dict[str, Any]:
+    """The payload of a run's END; `wall` and `cpu` in seconds."""
+    return {
+        "outcome": outcome,
+        "exit_code": exit_code,
+        "signal": signal,
+        "wall_ms": round(wall * 1000, 3),
+        "cpu_ms": round(cpu * 1000, 3),
+        "truncated": truncated,
+        "files_dropped": files_dropped,
+    }
