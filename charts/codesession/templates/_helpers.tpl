@@ -1,0 +1,96 @@
+{{- define "codesession.labels" -}}
+app.kubernetes.io/name: codesession
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- /* Takes (list $ "component"). */}}
+{{- define "codesession.selector" -}}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- /* Takes (list $ "component"): a metadata block of the release's namespace. */}}
+{{- define "codesession.metadata" -}}
+{{- $root := index . 0 -}}
+name: {{ $root.Release.Name }}-{{ index . 1 }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- include "codesession.labels" $root | nindent 2 }}
+  app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- define "codesession.serviceAccount" -}}
+system:serviceaccount:{{ (index . 0).Release.Namespace }}:{{ (index . 0).Release.Name }}-{{ index . 1 }}
+{{- end }}
+
+{{- define "codesession.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "codesession.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "codesession.pullSecrets" -}}
+{{- with .Values.imagePullSecrets -}}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "codesession.placement" -}}
+{{- with .nodeSelector -}}
+nodeSelector: {{ toJson . }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{- define "codesession.keysSecret" -}}
+{{ .Values.auth.existingSecret | default (printf "%s-api-keys" .Release.Name) }}
+{{- end }}
+
+{{- define "codesession.s3Secret" -}}
+{{- if .Values.minio.enabled -}}
+{{ .Values.minio.existingSecret | default (printf "%s-minio" .Release.Name) }}
+{{- else -}}
+{{ required "s3.existingSecret: a Secret with access-key and secret-key is needed when minio.enabled is false" .Values.s3.existingSecret }}
+{{- end }}
+{{- end }}
+
+{{- define "codesession.s3Endpoint" -}}
+{{- if .Values.minio.enabled -}}
+{{ .Release.Name }}-minio.{{ .Release.Namespace }}.svc:9000
+{{- else -}}
+{{ required "s3.endpoint is needed when minio.enabled is false" .Values.s3.endpoint }}
+{{- end }}
+{{- end }}
+
+{{- define "codesession.s3Secure" -}}
+{{ and .Values.s3.secure (not .Values.minio.enabled) }}
+{{- end }}
+
+{{- /* Of a Secret made before, so that an upgrade keeps what was generated; else new. Takes (list $ "secret" "item"). */}}
+{{- define "codesession.kept" -}}
+{{- $root := index . 0 -}}
+{{- $made := lookup "v1" "Secret" $root.Release.Namespace (index . 1) -}}
+{{- dig "data" (index . 2) (randAlphaNum 40 | b64enc) ($made | default dict) -}}
+{{- end }}
+
+{{- /* Takes keys by tenant: the file that the API reads. */}}
+{{- define "codesession.hashed" -}}
+{{- range $tenant, $key := . -}}
+{{ $tenant }}:{{ sha256sum $key }}
+{{ end }}
+{{- end }}

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from charts import crds, render
+from codesession_crds import labels
+
+Chart = Callable[..., list[dict[str, Any]]]
+EXTERNAL_S3 = ("minio.enabled=false", "s3.endpoint=s3.example.org", "s3.existingSecret=keys")
+
+
+def by_kind(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    return next(o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name)
+
+
+def rules(objects: list[dict[str, Any]], role: str) -> Iterator[tuple[str, str]]:
+    for rule in by_kind(objects, "Role", role)["rules"]:
+        yield from ((resource, verb) for resource in rule["resources"] for verb in rule["verbs"])
+
+
+def variables(deployment: dict[str, Any]) -> dict[str, Any]:
+    return {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+
+def test_the_chart_has_the_definitions_as_they_are_generated() -> None:
+    assert crds.stale(crds.wanted()) == []
+
+
+def test_the_manifests_are_what_the_chart_renders() -> None:
+    assert crds.stale(render.wanted()) == []
+
+
+@pytest.mark.parametrize("values", ["", ",".join(EXTERNAL_S3), "auth.mode=none,runtimeClass.create=true"])
+def test_helm_lint_finds_nothing(values: str) -> None:
+    render.helm(
+        "lint", "--strict", str(crds.CHART), "--kube-version", render.OLDEST_KUBERNETES, "--set", values
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (["api.replica=3"], "replica"),
+        (["auth.mode=open"], "/auth/mode"),
+        (["auth.mode=null"], "/auth"),
+        (["auth.apiKeys.a=short"], "/auth/apiKeys/a"),
+        (["environments.default.limits.runSecond=1"], "runSecond"),
+        (["environments.default.workspace.type=Disk"], "/workspace/type"),
+        (["environments.default.image="], "/environments/default/image"),
+        (["api.environment=gpu"], "there is no environments.gpu"),
+        (["minio.enabled=false"], "s3.endpoint is needed"),
+        (["minio.enabled=false", "s3.endpoint=s3"], "s3.existingSecret"),
+        (["s3.endpoint=https://s3.example.org"], "/s3/endpoint"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_with_their_name(
+    chart: Chart, values: list[str], said: str
+) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        chart(*values)
+    assert said in refused.value.stderr
+
+
+@pytest.mark.parametrize("values", [(), EXTERNAL_S3, ("auth.mode=none", "api.service.type=NodePort")])
+def test_its_own_pods_meet_the_restricted_standard(chart: Chart, values: tuple[str, ...]) -> None:
+    pods = [o["spec"]["template"]["spec"] for o in chart(*values) if o["kind"] == "Deployment"]
+    assert len(pods) == (2 if values == EXTERNAL_S3 else 3)
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] >= 1000
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_the_api_creates_no_pods_and_the_operator_neither_execs_nor_reads_secrets(chart: Chart) -> None:
+    api, operator = (set(rules(chart(), f"codesession-{name}")) for name in ("api", "operator"))
+    assert {rule for rule in api if rule[0].startswith("pods")} == {
+        ("pods", "get"),
+        ("pods/exec", "get"),
+        ("pods/exec", "create"),
+    }
+    assert not {resource for resource, _ in operator} & {"pods/exec", "pods/attach", "pods/log", "secrets"}
+    assert not [rule for rule in api | operator if "*" in rule]
+    assert not [o for o in chart() if o["kind"].startswith("Cluster")]
+
+
+def test_given_keys_are_stored_as_hashes_only(chart: Chart) -> None:
+    key = "0123456789abcdef-of-acme"
+    secret = by_kind(chart(f"auth.apiKeys.acme={key}"), "Secret", "codesession-api-keys")
+    expected = f"acme:{hashlib.sha256(key.encode()).hexdigest()}\n"
+    assert {name: base64.b64decode(value).decode() for name, value in secret["data"].items()} == {
+        "keys": expected
+    }
+
+
+def test_a_generated_key_is_the_one_whose_hash_the_api_gets(chart: Chart) -> None:
+    data = by_kind(chart(), "Secret", "codesession-api-keys")["data"]
+    key = base64.b64decode(data["default"])
+    assert len(key) == 40
+    assert base64.b64decode(data["keys"]).decode() == f"default:{hashlib.sha256(key).hexdigest()}\n"
+
+
+def test_without_authentication_there_is_no_key_to_mount(chart: Chart) -> None:
+    objects = chart("auth.mode=none")
+    deployment = by_kind(objects, "Deployment", "codesession-api")
+    assert variables(deployment)["CODESESSION_AUTH"] == "none"
+    assert [volume["name"] for volume in deployment["spec"]["template"]["spec"]["volumes"]] == ["tmp"]
+    assert [o["metadata"]["name"] for o in objects if o["kind"] == "Secret"] == ["codesession-minio"]
+
+
+def test_an_external_s3_server_replaces_minio(chart: Chart) -> None:
+    objects = chart(*EXTERNAL_S3)
+    env = variables(by_kind(objects, "Deployment", "codesession-api"))
+    assert (env["CODESESSION_S3_ENDPOINT"], env["CODESESSION_S3_SECURE"]) == ("s3.example.org", "true")
+    assert not [o for o in objects if "minio" in o["metadata"]["name"]]
+
+
+def test_the_api_knows_the_bounds_of_its_environment(chart: Chart) -> None:
+    bounds = (
+        "environments.big.image=x",
+        "environments.big.limits.runSeconds=600",
+        "environments.big.languages={py,r}",
+    )
+    env = variables(by_kind(chart("api.environment=big", *bounds), "Deployment", "codesession-api"))
+    assert env["CODESESSION_ENVIRONMENT"] == "big"
+    assert env["CODESESSION_RUN_SECONDS"] == "600"
+    assert env["CODESESSION_LANGUAGES"] == "py,r"
+
+
+def test_the_pod_policy_looks_at_the_label_that_the_operator_sets(chart: Chart) -> None:
+    policy = by_kind(chart(), "ValidatingAdmissionPolicy", "codesession-sandbox-pods")
+    assert any(labels.SESSION in rule["expression"] for rule in policy["spec"]["validations"])
