@@ -24,8 +24,7 @@ Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json-un
 
 
 class Model(BaseModel):
-    """A part of a resource: camelCase outside; unknown fields are ignored, so an older reader survives a newer
-    writer."""
+    """A part of a resource: camelCase outside; fields unknown here are ignored, not refused."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True

@@ -100,8 +100,8 @@ class SessionSpec(Model):
     shutdown_time: Annotated[
         Timestamp | None,
         Field(
-            description="When the session is deleted, with its pod and workspace. Required once claimed, and at "
-            "most claimedAt + maxLifetimeSeconds. Default unset."
+            description="When the session is deleted, with its pod and workspace. Required once claimed, "
+            "and at most claimedAt + maxLifetimeSeconds. Default unset."
         ),
     ] = None
     max_lifetime_seconds: Annotated[
@@ -109,8 +109,8 @@ class SessionSpec(Model):
         Field(
             ge=60,
             le=2_592_000,
-            description="Seconds from claim to the latest possible shutdownTime; copied from the environment's "
-            "session.absoluteSeconds by whoever creates the session. Immutable. Default 86400.",
+            description="Seconds from claim to the latest possible shutdownTime; copied from the "
+            "environment's session.absoluteSeconds by whoever creates the session. Immutable. Default 86400.",
             json_schema_extra=cel(("self == oldSelf", "maxLifetimeSeconds is immutable")),
         ),
     ] = 86_400
