@@ -1,7 +1,7 @@
 """The one Kubernetes client of this project: raw JSON in and out, asynchronous, and only what is used.
 
-The official models cost more time than the calls (kubernetes-client/python#2284), and the official exec stream
-cannot end stdin. The official configuration loader is used all the same (`connection`).
+The official models cost more time than the calls (kubernetes-client/python#2284), and the official exec
+stream cannot end stdin. The official configuration loader is used all the same (`connection`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Object = dict[str, Any]
 
 
 class KubeClient:
-    """Calls to one cluster. Paths are absolute (`paths.Resource.path`). Every call may raise ApiStatusError or
+    """Calls to one cluster. Paths are absolute (`paths.Resource.path`). Any call may raise ApiStatusError or
     ApiUnreachableError; calls that are safe to repeat are repeated a few times first."""
 
     def __init__(self, connection: Connection, *, timeout: float = 30.0) -> None:

@@ -31,13 +31,19 @@ class ApiStatusError(KubeError):
 
     @classmethod
     def from_answer(cls, status: int, headers: Mapping[str, str], body: bytes) -> ApiStatusError:
-        """From a `Status` object, or from whatever a proxy in between wrote instead."""
-        answer = _parsed(body)
+        """From an HTTP answer: a `Status` object, or whatever a proxy in between wrote instead."""
+        error = cls.from_status(status, _parsed(body))
+        error.retry_after = _seconds(headers.get("Retry-After")) or error.retry_after
+        return error
+
+    @classmethod
+    def from_status(cls, status: int, answer: dict[str, Any]) -> ApiStatusError:
+        """From a `Status` object."""
         return cls(
             status,
             str(answer.get("reason") or "Unknown"),
             str(answer.get("message") or f"HTTP {status}"),
-            _seconds(headers.get("Retry-After")) or _seconds(_details(answer).get("retryAfterSeconds")),
+            _seconds(_details(answer).get("retryAfterSeconds")),
         )
 
     @property

@@ -69,7 +69,7 @@ async def _stream(opening: Opening, version: str, inactivity: float) -> AsyncIte
         async for line in _lines(response.content, inactivity):
             event = json.loads(line)
             if event["type"] == "ERROR":
-                raise ApiStatusError.from_answer(int(event["object"].get("code", 500)), {}, line)
+                raise ApiStatusError.from_status(int(event["object"].get("code", 500)), event["object"])
             yield event["type"], event["object"]
 
 
