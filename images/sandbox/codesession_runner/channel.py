@@ -42,7 +42,8 @@ class Channel:
         elif frame.kind is Kind.CREDIT:
             self._accept_credit(frame.credit())
         elif frame.kind is Kind.CANCEL:
-            self.on_cancel()
+            # Not before what came ahead of it was served: a task that never began could not even send END.
+            asyncio.get_running_loop().call_soon(lambda: self.on_cancel())
 
     async def incoming(self) -> AsyncGenerator[bytes, None]:
         """The peer's DATA until its EOF, in pieces of any size up to `WINDOW`."""

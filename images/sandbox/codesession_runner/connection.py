@@ -160,8 +160,7 @@ class Connection(asyncio.Protocol):
             channel.end(OperationError("busy", f"over {MAX_CHANNELS} open channels").body())
             return
         task = self._loop.create_task(self._serve(request, channel))
-        # A task cancelled before its first step would never send END.
-        channel.on_cancel = lambda: self._loop.call_soon(task.cancel)
+        channel.on_cancel = task.cancel
         self._channels[frame.channel] = channel
         self._tasks[frame.channel] = task
 

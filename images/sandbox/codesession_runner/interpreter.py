@@ -85,6 +85,7 @@ def _finalize(main: ModuleType) -> None:
     steps: list[Callable[[], object]] = [
         threading._shutdown,  # type: ignore[attr-defined]
         atexit._run_exitfuncs,
+        _flush,  # first, since files in a cycle are finalised from their descriptors up
         main.__dict__.clear,
         gc.collect,
         _flush,

@@ -212,7 +212,8 @@ class ChildPool:
         child = self._children.pop(pid, None)
         if child is None:
             return
-        child.exited.set_result(how)
+        if not child.exited.done():  # cancelled with the run, when the runner stops
+            child.exited.set_result(how)
         if child in self._ready:
             self._ready.remove(child)
             child.close()
