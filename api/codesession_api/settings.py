@@ -55,6 +55,7 @@ class Settings(BaseSettings):
 
     s3_endpoint: str | None = Field(
         None,
+        pattern=r"^[A-Za-z0-9.:\[\]-]+$",
         description="`host[:port]` of the S3 server for files; without it, `local_directory`.",
     )
     s3_access_key: SecretStr | None = Field(None, description="S3 access key.")

@@ -1,0 +1,15 @@
+"""Where files live: an S3 server or, in the embedded default, a directory, behind `ports.Objects`."""
+
+from __future__ import annotations
+
+from codesession_api.objects.local import LocalObjects
+from codesession_api.objects.s3 import S3Objects
+from codesession_api.ports import Objects
+from codesession_api.settings import Settings
+
+
+async def open_objects(settings: Settings) -> Objects:
+    """Raises ObjectsUnavailable when the store cannot be used."""
+    if settings.s3_endpoint is not None:
+        return await S3Objects.open(settings)
+    return LocalObjects(settings.local_directory / "objects")
