@@ -41,7 +41,7 @@ def _node(schema: Schema, definitions: dict[str, Schema]) -> Schema:
         if isinstance(node.get(key), dict):
             node[key] = _node(node[key], definitions)
     if "properties" in node and "default" in node:
-        node["default"] = {}
+        node["default"] = {key: value for key, value in node["default"].items() if value is not None}
     return dict(sorted(node.items()))
 
 

@@ -72,8 +72,8 @@ class SessionSpec(Model):
             ),
             ("!has(self.claim) || has(self.shutdownTime)", "a claimed session needs a shutdownTime"),
             (
-                "!has(self.claim) || !has(self.shutdownTime) || self.shutdownTime <="
-                " self.claim.claimedAt + duration(string(self.maxLifetimeSeconds) + 's')",
+                "!has(self.claim) || !has(self.shutdownTime) ||"
+                " (self.shutdownTime - self.claim.claimedAt).getSeconds() <= self.maxLifetimeSeconds",
                 "shutdownTime is later than claimedAt + maxLifetimeSeconds",
             ),
             ("self.operatingMode == 'Running' || has(self.claim)", "only a claimed session can be suspended"),

@@ -97,8 +97,11 @@ def test_reasons_are_closed_lists() -> None:
 def test_nested_defaults_apply_when_the_parent_is_absent() -> None:
     spec = NODES["codeenvironments.spec"]
     assert spec["required"] == ["image"]
+    assert spec["properties"]["session"]["default"] == {"idleSeconds": 1800, "absoluteSeconds": 86400}
     for name in ("resources", "workspace", "network", "limits", "warmPool", "session"):
-        assert spec["properties"][name]["default"] == {}
+        fields = spec["properties"][name]["properties"]
+        for key, value in spec["properties"][name]["default"].items():
+            assert fields[key].get("default", []) == value
 
 
 def test_what_kubernetes_cannot_say_is_refused() -> None:
