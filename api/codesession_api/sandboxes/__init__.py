@@ -1,0 +1,1 @@
+"""Where sandboxes come from: children of this process (`local`) or pods (`kubernetes`)."""

@@ -1,0 +1,230 @@
+"""One request on a connection: what it sends and what it is sent, each within the other's credit.
+
+The peer is hostile: a channel holds at most `WINDOW` bytes that nobody has consumed, or what its kind of
+request may collect, and raises ProtocolError on all that the protocol does not allow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from typing import Any
+
+from codesession_api.ports import FileEntry
+from codesession_api.sandboxes.refusals import refusal
+from codesession_runner.frames import MAX_PAYLOAD, PAID, WINDOW, Frame, Kind, ProtocolError, credit
+
+MAX_CREDIT = 64 * 1024 * 1024
+MAX_PATH = 4096
+MAX_SIZE = 2**53
+_GRANT_AT = WINDOW // 2
+
+
+class Channel:
+    """A request without an answer but its END."""
+
+    accepts: frozenset[Kind] = frozenset()
+    """The paid kinds that the peer may send here."""
+
+    def __init__(
+        self, number: int, send: Callable[[Frame], None], drained: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        self.number = number
+        self.abandoned = False
+        """Nobody waits for its answer any more; it stays until its END has come."""
+        self._send = send
+        self._drained = drained
+        self._credit = WINDOW
+        self._allowance = WINDOW
+        self._consumed = 0
+        self._sent = 0
+        self._end: dict[str, Any] | None = None
+        self._error: Exception | None = None
+        self._news = asyncio.Event()
+
+    @property
+    def ended(self) -> bool:
+        return self._end is not None or self._error is not None
+
+    def accept(self, frame: Frame) -> None:
+        """Take in a frame of the peer's."""
+        if frame.kind in PAID:
+            self._accept_paid(frame)
+        elif frame.kind is Kind.CREDIT:
+            self._credit += frame.credit()
+            if self._credit > MAX_CREDIT:
+                raise ProtocolError("more credit than a window can hold")
+        elif frame.kind is Kind.END:
+            self._end = frame.json()
+        else:
+            raise ProtocolError(f"{frame.kind.name} from the runner")
+        self._news.set()
+
+    def fail(self, error: Exception) -> None:
+        """The connection is gone: everyone who waits here gets `error`."""
+        if not self.ended:
+            self._error = error
+            self._news.set()
+
+    async def write(self, data: bytes) -> None:
+        """Send DATA. Raises as `end` does when the runner has ended the request before it had all of it."""
+        view = memoryview(data)
+        while view:
+            while not self._credit and not self.ended:
+                await self._wait()
+            if self.ended:
+                raise self._refusal() or ProtocolError("END before all of the data")
+            size = min(len(view), self._credit, MAX_PAYLOAD)
+            self._credit -= size
+            self._sent += size
+            self._send(Frame(Kind.DATA, self.number, bytes(view[:size])))
+            view = view[size:]
+            await self._drained()
+
+    def finish(self) -> int:
+        """Say that all DATA is sent; its size."""
+        self._send(Frame(Kind.EOF, self.number))
+        return self._sent
+
+    async def end(self) -> dict[str, Any]:
+        """The payload of END. Raises a SandboxError when it is an error, or what broke the connection."""
+        while not self.ended:
+            await self._wait()
+        if error := self._refusal():
+            raise error
+        assert self._end is not None
+        return self._end
+
+    def _receive(self, kind: Kind, payload: bytes) -> None:
+        raise NotImplementedError
+
+    def _grant(self, size: int) -> None:
+        """Let the peer send as much again as was consumed."""
+        self._consumed += size
+        if self._consumed >= _GRANT_AT and not self.ended:
+            self._allowance += self._consumed
+            self._send(credit(self.number, self._consumed))
+            self._consumed = 0
+
+    def _accept_paid(self, frame: Frame) -> None:
+        if frame.kind not in self.accepts:
+            raise ProtocolError(f"{frame.kind.name} in answer to another request")
+        self._allowance -= len(frame.payload)
+        if self._allowance < 0:
+            raise ProtocolError(f"{frame.kind.name} beyond the credit")
+        if not self.abandoned:
+            self._receive(frame.kind, frame.payload)
+
+    def _refusal(self) -> Exception | None:
+        if self._error is not None:
+            return self._error
+        return refusal(self._end) if self._end and "error" in self._end else None
+
+    async def _wait(self) -> None:
+        self._news.clear()
+        await self._news.wait()
+
+
+class Download(Channel):
+    """The bytes of a file."""
+
+    accepts = frozenset({Kind.DATA})
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._inbox = bytearray()
+
+    def _receive(self, kind: Kind, payload: bytes) -> None:
+        self._inbox += payload
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The peer's DATA until END; what it did not say goes on only as fast as this is consumed."""
+        while self._inbox or not self.ended:
+            if not self._inbox:
+                await self._wait()
+                continue
+            data, self._inbox = bytes(self._inbox), bytearray()
+            yield data
+            self._grant(len(data))
+
+
+class Paths(Channel):
+    """A list of paths, out of a set that is known."""
+
+    accepts = frozenset({Kind.RECORD})
+
+    def __init__(self, *args: Any, known: frozenset[str]) -> None:
+        super().__init__(*args)
+        self.paths: set[str] = set()
+        self._known = known
+
+    def _receive(self, kind: Kind, payload: bytes) -> None:
+        path = Frame(kind, self.number, payload).json().get("path")
+        if not isinstance(path, str) or path not in self._known:
+            raise ProtocolError("a path that was not asked for")
+        self.paths.add(path)
+        self._grant(len(payload))
+
+
+class Output(Channel):
+    """What a run writes and which files it changes; beyond the limits it is counted and not kept."""
+
+    accepts = frozenset({Kind.STDOUT, Kind.STDERR, Kind.RECORD})
+
+    def __init__(self, *args: Any, output_bytes: int, files: int) -> None:
+        super().__init__(*args)
+        self._output_bytes = output_bytes
+        self._files = files
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.truncated = False
+        self.changed: dict[str, FileEntry] = {}
+        self.deleted: dict[str, None] = {}
+        self.dropped = 0
+
+    def _receive(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.RECORD:
+            self._record(Frame(kind, self.number, payload).json())
+        else:
+            kept = self.stdout if kind is Kind.STDOUT else self.stderr
+            room = self._output_bytes - len(kept)
+            kept += payload[:room]
+            self.truncated |= len(payload) > room
+        self._grant(len(payload))
+
+    def _record(self, record: dict[str, Any]) -> None:
+        path, change = _path(record), record.get("change")
+        if len(self.changed) + len(self.deleted) >= self._files:
+            self.dropped += change == "changed"
+        elif change == "changed":
+            self.changed[path] = FileEntry(path, number(record, "size"))
+        elif change == "deleted":
+            self.deleted[path] = None
+        else:
+            raise ProtocolError("a record of an unknown change")
+
+
+def number(body: Mapping[str, Any], name: str) -> int:
+    """A count or a size that the runner gave."""
+    value = body.get(name)
+    if type(value) is not int or not 0 <= value < MAX_SIZE:
+        raise ProtocolError(f"{name} is no size")
+    return value
+
+
+def duration(body: Mapping[str, Any], name: str) -> float:
+    """Milliseconds that the runner gave."""
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ProtocolError(f"{name} is no duration")
+    if not math.isfinite(value) or value < 0:
+        raise ProtocolError(f"{name} is no duration")
+    return float(value)
+
+
+def _path(record: dict[str, Any]) -> str:
+    path = record.get("path")
+    if not isinstance(path, str) or not 0 < len(path) <= MAX_PATH or "\0" in path:
+        raise ProtocolError("a record without a path")
+    return path

@@ -1,0 +1,211 @@
+"""A sandbox as the API's logic sees it, over whatever connection leads to it at the moment.
+
+A run is started once. When the connection is cut during it, the runner goes on and is asked for it by id; the
+whole output comes again, so what had arrived before is forgotten. A runner that was restarted knows no run of
+before: that is `SandboxLost`, and nothing here tries the code a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+from codesession_api.errors import SandboxError, SandboxFileTooLarge, SandboxLost
+from codesession_api.ports import Outcome, RunResult, RunSpec, TaggedPath
+from codesession_api.sandboxes.channels import Channel, Download, Output, Paths, duration, number
+from codesession_api.sandboxes.connection import Connection, ConnectionLost
+from codesession_runner.frames import ProtocolError
+
+REDIAL_SECONDS = 10.0
+"""Less than the 15 s after which the runner gives up a run that nobody follows."""
+QUEUE_SECONDS = 600.0
+"""How long a run may wait for others of its session, on top of its own timeout."""
+_FIRST_DELAY, _LAST_DELAY = 0.05, 2.0
+
+
+class Line(Protocol):
+    """The way to one sandbox."""
+
+    async def connect(self) -> Connection:
+        """The connection that is held, or else a new one. Raises ConnectionLost when there is no getting
+        through now, SandboxLost when the sandbox is gone for good."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What this side accepts of a runner, whatever that runner thinks its limits are."""
+
+    run_seconds: float
+    output_bytes: int
+    file_bytes: int
+    files: int
+
+
+class Session:
+    """A `Sandbox`."""
+
+    def __init__(self, session_id: str, line: Line, limits: Limits) -> None:
+        self._session_id = session_id
+        self._line = line
+        self._limits = limits
+
+    @property
+    def session_id(self) -> str:
+        return self._session_id
+
+    async def run(self, spec: RunSpec) -> RunResult:
+        timeout = min(spec.timeout, self._limits.run_seconds)
+        try:
+            async with asyncio.timeout(timeout + QUEUE_SECONDS):
+                with _nonsense_is_loss():
+                    return await self._run(spec, timeout)
+        except TimeoutError:
+            raise SandboxError("the sandbox did not end the run in time") from None
+
+    async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
+        known = frozenset(file.path for file in files)
+        wanted = json.dumps([{"path": file.path, "tag": file.tag} for file in files]).encode("ascii")
+        with _one_way("files were compared"):
+            connection = await self._connect()
+            with connection.request(partial(Paths, known=known), {"op": "missing"}) as channel:
+                await channel.write(wanted)
+                channel.finish()
+                await channel.end()
+                return channel.paths
+
+    async def put(
+        self, path: str, chunks: AsyncIterator[bytes], *, tag: str, read_only: bool = False
+    ) -> None:
+        with _one_way("a file was written"):
+            connection = await self._connect()
+            request = {"op": "put", "path": path, "tag": tag, "read_only": read_only}
+            with connection.request(Channel, request) as channel:
+                async for chunk in chunks:
+                    await channel.write(chunk)
+                sent = channel.finish()
+                if number(await channel.end(), "size") != sent:
+                    raise SandboxError("the sandbox did not keep all of a file")
+
+    async def get(self, path: str, *, tag: str) -> AsyncIterator[bytes]:
+        received = 0
+        with _one_way("a file was read"):
+            connection = await self._connect()
+            with connection.request(Download, {"op": "get", "path": path, "tag": tag}) as channel:
+                async with contextlib.aclosing(channel.chunks()) as chunks:
+                    async for chunk in chunks:
+                        received += len(chunk)
+                        if received > self._limits.file_bytes:
+                            raise SandboxFileTooLarge(f"the file is over {self._limits.file_bytes} bytes")
+                        yield chunk
+                if number(await channel.end(), "size") != received:
+                    raise SandboxError("the sandbox did not send all of a file")
+
+    async def _run(self, spec: RunSpec, timeout: float) -> RunResult:  # noqa: ASYNC109
+        connection = await self._connect()
+        boot = connection.hello.boot
+        request: dict[str, Any] = {
+            "op": "run",
+            "run": spec.run_id,
+            "lang": spec.language,
+            "args": list(spec.args),
+            "timeout_ms": round(timeout * 1000),
+        }
+        code: bytes | None = spec.code.encode("utf-8", "replace")
+        while True:
+            try:
+                return await self._follow(connection, request, code)
+            except ConnectionLost as cut:
+                connection = await self._redial(cut, boot)
+                request, code = {"op": "attach", "run": spec.run_id}, None
+
+    async def _follow(
+        self, connection: Connection, request: Mapping[str, Any], code: bytes | None
+    ) -> RunResult:
+        kind = partial(Output, output_bytes=self._limits.output_bytes, files=self._limits.files)
+        with connection.request(kind, request) as channel:
+            if code is not None:
+                await channel.write(code)
+                channel.finish()
+            return _result(await channel.end(), channel)
+
+    async def _connect(self) -> Connection:
+        try:
+            return await self._verified()
+        except ConnectionLost as cut:
+            return await self._redial(cut)
+
+    async def _verified(self) -> Connection:
+        connection = await self._line.connect()
+        await connection.verify()
+        return connection
+
+    async def _redial(self, cut: ConnectionLost, boot: str | None = None) -> Connection:
+        """A new connection, to the same runner process if its `boot` id is given."""
+        try:
+            async with asyncio.timeout(REDIAL_SECONDS):
+                connection = await self._dial_until_through()
+        except TimeoutError:
+            raise SandboxLost(f"the connection to the sandbox was lost and did not come back: {cut}") from cut
+        if boot not in (None, connection.hello.boot):
+            raise SandboxLost("the sandbox was restarted during the run")
+        return connection
+
+    async def _dial_until_through(self) -> Connection:
+        ceiling = _FIRST_DELAY
+        while True:
+            await asyncio.sleep(random.uniform(0, ceiling))  # noqa: S311
+            ceiling = min(2 * ceiling, _LAST_DELAY)
+            with contextlib.suppress(ConnectionLost):
+                return await self._verified()
+
+
+def _result(end: Mapping[str, Any], output: Output) -> RunResult:
+    try:
+        outcome = Outcome(str(end.get("outcome")))
+    except ValueError:
+        raise ProtocolError("END of a run without an outcome") from None
+    return RunResult(
+        outcome=outcome,
+        exit_code=_code(end, "exit_code"),
+        signal=_code(end, "signal"),
+        wall_ms=duration(end, "wall_ms"),
+        cpu_ms=duration(end, "cpu_ms"),
+        stdout=bytes(output.stdout),
+        stderr=bytes(output.stderr),
+        truncated=output.truncated or end.get("truncated") is True,
+        changed=list(output.changed.values()),
+        deleted=list(output.deleted),
+        files_dropped=number(end, "files_dropped") + output.dropped,
+    )
+
+
+def _code(end: Mapping[str, Any], name: str) -> int | None:
+    value = end.get(name)
+    if value is not None and (type(value) is not int or not 0 <= value <= 255):
+        raise ProtocolError(f"{name} is no code")
+    return value
+
+
+@contextlib.contextmanager
+def _nonsense_is_loss() -> Iterator[None]:
+    try:
+        yield
+    except ProtocolError as error:
+        raise SandboxLost(f"the sandbox's runner broke the protocol: {error}") from error
+
+
+@contextlib.contextmanager
+def _one_way(what: str) -> Iterator[None]:
+    """For requests that are not taken up again when the connection is cut; to repeat them does no harm."""
+    with _nonsense_is_loss():
+        try:
+            yield
+        except ConnectionLost as cut:
+            raise SandboxError(f"the connection to the sandbox was cut while {what}: {cut}") from cut
