@@ -1,0 +1,6 @@
+"""A Kubernetes cluster with gVisor for tests: `kind` where a Docker engine answers, bare processes otherwise.
+
+    python3 -m e2e.cluster up | down | status | kubeconfig | node | load ARCHIVE... | build
+
+Standard library only: it runs before anything of the project is installed.
+"""

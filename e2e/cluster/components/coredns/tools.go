@@ -1,0 +1,5 @@
+package tools
+
+import (
+	_ "github.com/coredns/coredns"
+)

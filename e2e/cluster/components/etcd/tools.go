@@ -1,0 +1,5 @@
+package tools
+
+import (
+	_ "go.etcd.io/etcd/server/v3"
+)

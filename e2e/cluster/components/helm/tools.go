@@ -1,0 +1,5 @@
+package tools
+
+import (
+	_ "helm.sh/helm/v3/cmd/helm"
+)
