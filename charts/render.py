@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import yaml
-from e2e.cluster.cache import binary
 
 from charts.crds import CHART, ROOT, stale, write
+from e2e.cluster.cache import binary
 
 MANIFESTS = ROOT / "manifests"
 RELEASE = "codesession"

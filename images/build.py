@@ -49,6 +49,7 @@ def _build_missing(missing: list[tuple[Image, Path]]) -> None:
     with ThreadPoolExecutor(max_workers=2) as pool:
         for result in [pool.submit(build_one, *pair) for pair in missing]:
             result.result()
+    chosen.tidy()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,15 +10,21 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Protocol
 
+from e2e.cluster.cache import binary
 from images import cache, process, standin, wheels
-from images.plan import ROOT, Image, base_key, package_names
+from images.plan import IMAGES, ROOT, Image, base_key, package_names
 
 logger = logging.getLogger(__name__)
+_STANDIN = "localhost/standin-"
 
 
 class Engine(Protocol):
     def build(self, image: Image, archive: Path) -> None:
         """Write the image, under its reference, to an archive that containerd and Docker can load."""
+        ...
+
+    def tidy(self) -> None:
+        """Forget what the next build has no use for."""
         ...
 
 
@@ -51,6 +57,9 @@ class Docker:
         process.run(["docker", "build", "--file", str(ROOT / image.dockerfile), *tag, str(ROOT)])
         process.run(["docker", "save", "--output", str(archive), image.reference])
 
+    def tidy(self) -> None:
+        """The engine is its owner's to prune."""
+
 
 class Buildah:
     """Needs neither a registry nor namespaces. Its storage is in the cache, apart from the user's own."""
@@ -61,23 +70,29 @@ class Buildah:
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def build(self, image: Image, archive: Path) -> None:
-        options = ["--layers", "--pull-never", "--target", image.target, "--tag", image.reference]
-        options += [
-            "--file",
-            str(ROOT / image.dockerfile),
-            "--ignorefile",
-            str(ROOT / image.dockerfile) + ".dockerignore",
-        ]
+        # One at a time on the same base: the next finds the layers that they share.
         with self._locks[image.packages]:
-            options += ["--build-arg", f"BASE={self._base(image)}"]
-        if image.name in ("api", "operator"):
-            directory = wheels.fetch(ROOT / "requirements/service.txt", cache.directory())
-            options += ["--build-context", f"wheels={directory}", "--build-arg", "PIP_NO_INDEX=1"]
-        self._run("build", *options, str(ROOT))
-        self._run("push", image.reference, f"docker-archive:{archive}:{image.reference}")
+            self._run("build", *self._options(image), str(ROOT))
+            self._run("push", image.reference, f"docker-archive:{archive}:{image.reference}")
+
+    def _options(self, image: Image) -> list[str]:
+        dockerfile = str(ROOT / image.dockerfile)
+        options = ["--layers", "--pull-never", "--target", image.target, "--tag", image.reference]
+        options += ["--file", dockerfile, "--ignorefile", f"{dockerfile}.dockerignore"]
+        options += ["--build-arg", f"BASE={self._base(image)}"]
+        for name, directory in _contexts(image).items():
+            options += ["--build-context", f"{name}={directory}"]
+        return options
+
+    def tidy(self) -> None:
+        current = {_standin(image) for image in IMAGES}
+        for reference in self._output("images", "--format", "{{.Name}}:{{.Tag}}").split():
+            if reference.startswith(_STANDIN) and reference not in current:
+                self._run("rmi", "--force", reference)
+        self._run("rmi", "--prune")
 
     def _base(self, image: Image) -> str:
-        reference = f"localhost/standin-{Path(image.packages).parent.name}:{base_key(image.packages)}"
+        reference = _standin(image)
         if not process.succeeds([*self._buildah, "inspect", "--type", "image", reference]):
             packages = package_names((ROOT / image.packages).read_text())
             logger.info("%s: mmdebstrap %s with %s", image.name, standin.SUITE, " ".join(packages))
@@ -95,3 +110,16 @@ class Buildah:
     def _output(self, *arguments: str) -> str:
         command = [*self._buildah, *arguments]
         return process.output(command, env={"BUILDAH_ISOLATION": "chroot"}).strip()
+
+
+def _standin(image: Image) -> str:
+    return f"{_STANDIN}{Path(image.packages).parent.name}:{base_key(image.packages)}"
+
+
+def _contexts(image: Image) -> dict[str, Path]:
+    """Directories in place of the stages that would reach for the network."""
+    if image.name == "minio":
+        return {"prebuilt": binary("minio").parent}
+    if image.dockerfile == "images/service/Dockerfile":
+        return {"wheels": wheels.fetch(ROOT / "requirements/service.txt", cache.directory())}
+    return {}

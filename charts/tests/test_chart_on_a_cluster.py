@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from e2e.cluster.cache import binary
 
 from charts import crds, render
+from e2e.cluster.cache import binary
 
 pytestmark = pytest.mark.cluster
 
