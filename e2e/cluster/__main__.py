@@ -8,6 +8,7 @@ from pathlib import Path
 
 from e2e.cluster import bare, build, kind
 from e2e.cluster.errors import ClusterError
+from e2e.cluster.instance import Instance
 from e2e.cluster.progress import say
 
 
@@ -60,7 +61,7 @@ def _node(docker: bool) -> str:
     return kind.node_address() if docker else _bare().node_address
 
 
-def _bare() -> bare.Instance:
+def _bare() -> Instance:
     instance = bare.current()
     if instance is None:
         raise ClusterError("the cluster is not up")

@@ -1,6 +1,7 @@
 """The cluster as processes of this machine: control plane and one node in a network namespace, no Docker.
 
-`up` may follow anything: a running cluster (seconds), a killed run's leftovers (cleaned away), nothing at all.
+`up` may follow anything: a running cluster (a second), a killed run's leftovers (cleaned away)
+or nothing at all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The programs of a cluster as pinned Go modules: each folder of `components/` is one, with its go.mod and go.sum."""
+"""The programs of a cluster as pinned Go modules: each folder of `components/` is one."""
 
 from __future__ import annotations
 

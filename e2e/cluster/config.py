@@ -110,7 +110,7 @@ def cni(instance: Instance) -> str:
 
 
 def felix(instance: Instance) -> dict[str, str]:
-    """Felix reads its environment. Pods may reach the node (the apiserver is there); policies decide the rest."""
+    """Felix's environment. Pods may reach the node, where the apiserver is; policies decide the rest."""
     values = {
         "DATASTORETYPE": "kubernetes",
         "FELIXHOSTNAME": NODE,

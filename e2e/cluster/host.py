@@ -1,4 +1,4 @@
-"""What a cluster takes of the machine: a network namespace, a link to it, a control group, mounts. And back."""
+"""What a cluster takes of the machine: a network namespace, a link, a control group, mounts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The cluster as a `kind` node, where a Docker engine answers.
 
-Not exercised on machines without Docker, this project's own CI included: it is kept to what kind's documentation
-shows. The node gets runsc and its shim from the cache, kind's default CNI is replaced by none of ours: releases
-since 0.24 ship one that enforces NetworkPolicies, and the suite proves enforcement before it relies on it.
+Not exercised on machines without Docker, this project's own CI included: it is kept to what kind's
+documentation shows. The node gets runsc and its shim from the cache. The CNI is kind's own, which enforces
+NetworkPolicies since 0.24; the suite proves enforcement before it relies on it.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def up() -> None:
     with step("kind cluster"):
         if name() in run([kind, "get", "clusters"]).split():
             run([kind, "delete", "cluster", "--name", name()])
-        command = [kind, "create", "cluster", "--name", name(), "--kubeconfig", kubeconfig()]
-        run([*command, "--config", "-", "--wait", "120s"], stdin=_CONFIG)
+        options = ["--name", name(), f"--kubeconfig={kubeconfig()}", "--config", "-", "--wait", "120s"]
+        run([kind, "create", "cluster", *options], stdin=_CONFIG)
     with step("gVisor on the node"):
         for binary in ("runsc", "containerd-shim-runsc-v1"):
             run(["docker", "cp", cache.binary(binary), f"{_node()}:/usr/local/bin/{binary}"])

@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs of one cluster, made with openssl: a private CA that lives as long as the state."""
+"""Certificates and kubeconfigs of one cluster, made with openssl."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from e2e.cluster.shell import run
 
 SERVICE_ADDRESS = "10.96.0.1"
 _DAYS = "3650"
+_NEW_KEY = ("-newkey", "rsa:2048", "-nodes", "-keyout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,7 @@ def create(instance: Instance, folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     subject = ["-subj", "/CN=codesession-e2e"]
     run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", _DAYS, *subject]
-        + ["-keyout", "ca.key", "-out", "ca.crt"],
+        ["openssl", "req", "-x509", *_NEW_KEY, "ca.key", *subject, "-days", _DAYS, "-out", "ca.crt"],
         cwd=folder,
     )
     run(["openssl", "genrsa", "-out", "service-accounts.key", "2048"], cwd=folder)
@@ -98,12 +98,9 @@ def _issue(identity: Identity, folder: Path) -> None:
     (folder / f"{name}.ext").write_text(extensions)
     subject = f"/O={identity.group}/CN={identity.user}"
     run(
-        ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", subject]
-        + ["-keyout", f"{name}.key", "-out", f"{name}.csr"],
+        ["openssl", "req", *_NEW_KEY, f"{name}.key", "-subj", subject, "-out", f"{name}.csr"],
         cwd=folder,
     )
-    run(
-        ["openssl", "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key"]
-        + ["-CAcreateserial", "-days", _DAYS, "-extfile", f"{name}.ext", "-out", f"{name}.crt"],
-        cwd=folder,
-    )
+    signing = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", _DAYS]
+    files = ["-in", f"{name}.csr", "-extfile", f"{name}.ext", "-out", f"{name}.crt"]
+    run(["openssl", "x509", "-req", *signing, *files], cwd=folder)
