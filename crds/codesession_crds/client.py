@@ -29,6 +29,8 @@ _PAGE = 500
 _TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 Object = dict[str, Any]
+Listed = tuple[list[Object], str]
+"""Objects, and the resource version of the list that they are of."""
 
 
 class KubeClient:
@@ -79,9 +81,11 @@ class KubeClient:
     async def get(self, path: str) -> Object:
         return await self.request("GET", path)
 
-    async def create(self, path: str, obj: Object, *, field_manager: str) -> Object:
-        """The object as created. A 409 with reason `AlreadyExists` says that the name is taken."""
-        return await self.request("POST", path, body=obj, query={"fieldManager": field_manager})
+    async def create(self, path: str, obj: Object, *, field_manager: str, idempotent: bool = False) -> Object:
+        """The object as created. ApiStatusError 409 says that the name is taken: with `idempotent`, which
+        repeats the call when no answer came, perhaps by the first attempt."""
+        query = {"fieldManager": field_manager}
+        return await self.request("POST", path, body=obj, query=query, idempotent=idempotent)
 
     async def apply(self, obj: Object, *, field_manager: str, subresource: str | None = None) -> Object:
         """Server-side apply, taking over fields that others had set."""
@@ -120,18 +124,22 @@ class KubeClient:
             options["preconditions"] = preconditions
         return await self.request("DELETE", path, body=options)
 
-    async def list(
+    async def list(self, path: str, *, query: Mapping[str, str] | None = None, accept: str = JSON) -> Listed:
+        """All objects below a collection's path."""
+        pages = [page async for page in self.pages(path, query=query, accept=accept)]
+        return [item for items, _ in pages for item in items], pages[-1][1]
+
+    async def pages(
         self, path: str, *, query: Mapping[str, str] | None = None, accept: str = JSON
-    ) -> tuple[list[Object], str]:
-        """All objects below a collection's path, fetched in pages, and the resource version of the list."""
-        items: list[Object] = []
+    ) -> AsyncIterator[Listed]:
+        """The same in pieces, for those who need not hold all objects at once."""
         page = dict(query or {}, limit=str(_PAGE))
         while True:
             answer = await self.request("GET", path, query=page, accept=accept)
-            items.extend(answer["items"])
             metadata = answer["metadata"]
+            yield answer["items"], metadata["resourceVersion"]
             if not metadata.get("continue"):
-                return items, metadata["resourceVersion"]
+                return
             page["continue"] = metadata["continue"]
 
     def watch(
