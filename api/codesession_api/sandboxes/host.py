@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from codesession_api.errors import SandboxesUnavailable
 from codesession_api.sandboxes.isolation import Mount
 
 VENV = "/opt/venv"
@@ -15,10 +16,6 @@ RUNNER = "/opt/codesession/codesession_runner"
 _ROOT_NAMES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = ("alternatives", "fonts", "ld.so.cache", "localtime", "mime.types")
 _ASK = "import json, sys; print(json.dumps([sys.prefix, sys.base_prefix]))"
-
-
-class InterpreterError(Exception):
-    """The interpreter for the code cannot be used; one line says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class Interpreter:
 
 
 async def find_interpreter(python: Path) -> Interpreter:
-    """Ask `python` where its files are. Raises InterpreterError."""
+    """Ask `python` where its files are. Raises SandboxesUnavailable."""
     try:
         process = await asyncio.create_subprocess_exec(
             str(python), "-I", "-c", _ASK, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
@@ -40,7 +37,7 @@ async def find_interpreter(python: Path) -> Interpreter:
         output, _ = await process.communicate()
         prefix, base = map(Path, json.loads(output))
     except (OSError, ValueError) as error:
-        raise InterpreterError(f"CODESESSION_SANDBOX_PYTHON: {python} does not run") from error
+        raise SandboxesUnavailable(f"CODESESSION_SANDBOX_PYTHON: {python} does not run") from error
     return interpreter(python, prefix, base)
 
 

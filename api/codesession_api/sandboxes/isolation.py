@@ -58,7 +58,9 @@ def bubblewrap(plan: Plan, *, as_root: bool) -> list[str]:
     """The arguments of `bwrap`, started by root or by anyone else.
 
     A user namespace of root's would map to the host's root, which owns the files of /proc/sys (core_pattern
-    among them). So root's bwrap makes no such namespace, becomes another user, and that user makes one.
+    among them). So root's bwrap makes no such namespace, becomes another user, and that user makes one. PID 1
+    stays root's: the signal of --die-with-parent is sent in the name of root without capabilities, which may
+    not kill another user's process.
     """
     if as_root:
         return [
@@ -86,7 +88,6 @@ _NAMESPACES: list[Words] = [
 ]
 _AS_ROOT: list[Words] = [
     *_NAMESPACES,
-    ("--as-pid-1",),
     ("--die-with-parent",),
     ("--cap-drop", "ALL"),
     *(("--cap-add", name) for name in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")),
@@ -100,7 +101,6 @@ _LEAVE_ROOT = (
     "--ambient-caps=-all",
     "--bounding-set=-all",
     "--no-new-privs",
-    "--pdeathsig=KILL",  # that of --die-with-parent does not survive the change of user
 )
 
 
@@ -136,12 +136,15 @@ def parents(plan: Plan) -> list[str]:
 def runsc(plan: Plan, *, binary: str, state: str, bundle: str, name: str) -> list[str]:
     """The arguments of `runsc run`; `state` is its own directory, `bundle` has `oci_spec` as config.json."""
     return [
+        # Dies with the server, and keeps to itself the namespace file that it would mount into `state`.
+        *("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation=private"),
         binary,
         f"--root={state}",
         "--platform=systrap",
         "--network=none",
         "--ignore-cgroups",
         "--overlay2=none",
+        "--file-access-mounts=exclusive",
         "run",
         f"--bundle={bundle}",
         name,
