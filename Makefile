@@ -28,11 +28,11 @@ check: lint types unit contract ## everything that needs no cluster
 lint: .venv/.ready
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m codesession_crds.generate --check
 
 types: .venv/.ready
-	@$(BIN)/mypy crds operator api images e2e charts
+	@for part in crds operator api images charts e2e requirements; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
 
 unit: .venv/.ready .sandbox-venv/.ready .bubblewrap
 	@$(PYTEST) -m "not cluster" crds operator api images charts e2e/cluster

@@ -1,4 +1,4 @@
-"""The programs of a cluster as pinned Go modules: each folder of `components/` is one."""
+"""The programs of a cluster as pinned Go modules: each folder of `modules/` is one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2e.cluster.errors import ClusterError
 
-FOLDER = Path(__file__).parent / "components"
+FOLDER = Path(__file__).parent / "modules"
 KUBERNETES_VERSION = "v1.34.4"
 _CAP_SYS_RESOURCE = 24
 
