@@ -77,28 +77,29 @@ class Channel:
         """Send bytes as frames of `kind`, waiting for the peer's credit and for the transport."""
         view = memoryview(data)
         while view:
-            while not self._credit:
-                self._credited.clear()
-                await self._credited.wait()
+            await self._credit_of(1)
             size = min(len(view), self._credit, MAX_PAYLOAD)
             self._credit -= size
             self._send(Frame(kind, self.number, bytes(view[:size])))
             view = view[size:]
-            await self._drained()
 
     async def record(self, body: Mapping[str, Any]) -> None:
         """Send one RECORD, never split."""
         frame = message(Kind.RECORD, self.number, body)
-        while self._credit < len(frame.payload):
-            self._credited.clear()
-            await self._credited.wait()
+        await self._credit_of(len(frame.payload))
         self._credit -= len(frame.payload)
         self._send(frame)
-        await self._drained()
 
     def end(self, body: Mapping[str, Any]) -> None:
         """Send END, which costs no credit; nothing may follow."""
         self._send(message(Kind.END, self.number, body))
+
+    async def _credit_of(self, size: int) -> None:
+        await self._drained()
+        while self._credit < size:
+            self._credited.clear()
+            await self._credited.wait()
+            await self._drained()
 
     def _accept_data(self, payload: bytes) -> None:
         if self._eof:

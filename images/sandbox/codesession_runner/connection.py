@@ -26,7 +26,8 @@ from codesession_runner.frames import (
 )
 
 MAX_CHANNELS = 64
-MAX_BACKLOG = 4 * 1024 * 1024
+MAX_BACKLOG = 1024 * 1024
+_HIGH_WATER = 64 * 1024
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Connection(asyncio.Protocol):
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._greeted = False
         self._outgoing = bytearray()
+        self._paused = False
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -75,9 +77,11 @@ class Connection(asyncio.Protocol):
         self._on_lost(self)
 
     def pause_writing(self) -> None:
+        self._paused = True
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        self._paused = False
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
@@ -100,16 +104,21 @@ class Connection(asyncio.Protocol):
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing += frame.encode()
+        if len(self._outgoing) > _HIGH_WATER:
+            self._writable.clear()
 
     async def drained(self) -> None:
-        """Wait while the transport holds more than it should."""
-        await self._writable.wait()
+        """Wait while more is queued than should be; many may wait, and each adds one frame at most."""
+        while not self._writable.is_set():
+            await self._writable.wait()
 
     def _flush(self) -> None:
         if self._transport.is_closing():
             return
         data, self._outgoing = self._outgoing, bytearray()
         self._transport.write(data)
+        if not self._paused:
+            self._writable.set()
         if self._transport.get_write_buffer_size() > MAX_BACKLOG:
             logger.warning("closing a connection that does not read its answers")
             self._transport.abort()

@@ -3,8 +3,8 @@
 A frame is `u32 payload length | u8 kind | u32 channel | payload`, big endian. Channel 0 is the connection
 itself (HELLO, PING, PONG); every request of the API opens a channel of its own with OPEN, whose payload is a
 JSON object with an `op`, and the runner closes it with END, a JSON object too. Nothing but END ends a
-request: a connection that closes first is a failure, never a success (kubernetes#73056 shows where the opposite
-leads).
+request: a connection that closes first is a failure, never a success (kubernetes#73056 shows where the
+opposite leads).
 
 Payload bytes of DATA, STDOUT, STDERR and RECORD are paid for from the receiver's credit, `WINDOW` bytes per
 channel and direction at first, so that one talkative run cannot starve the others. Both ends treat what they

@@ -30,7 +30,7 @@ def run_file(path: str, args: list[str], *, import_from: str, on_memory_error: C
     sys.path[0] = import_from
     lines = source.decode(errors="replace").splitlines(keepends=True)
     linecache.cache[path] = (len(source), None, lines, path)
-    signal.signal(signal.SIGTERM, _FlushAndDie())
+    _flush_on_sigterm()
     try:
         status = _run(source, main, on_memory_error)
     except SystemExit as error:  # from the user's own sys.excepthook
@@ -109,16 +109,27 @@ def _flush() -> None:
                 writer.flush()
 
 
-class _FlushAndDie:
-    """SIGTERM unless the program says otherwise: a run that is cut off still shows what it printed."""
+def _flush_on_sigterm() -> None:
+    """A run that is cut off still shows what it printed, unless the program has SIGTERM for itself.
 
-    def __init__(self) -> None:
-        self._owner = os.getpid()
+    Processes that it forks have the default: with a handler, Python forgets a signal that comes right after
+    the fork, and `Process.terminate` would be lost.
+    """
 
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() == self._owner:
-            _flush()
+    def flush_and_die(number: int, frame: FrameType | None) -> None:
+        _flush()
         _die_of(signal.SIGTERM)
+
+    def replace(old: object, new: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+        with contextlib.suppress(ValueError):  # a thread forks
+            if signal.getsignal(signal.SIGTERM) is old:
+                signal.signal(signal.SIGTERM, new)
+
+    replace(signal.SIG_DFL, flush_and_die)
+    os.register_at_fork(
+        before=lambda: replace(flush_and_die, signal.SIG_DFL),
+        after_in_parent=lambda: replace(signal.SIG_DFL, flush_and_die),
+    )
 
 
 def _die_of(number: signal.Signals) -> None:

@@ -231,7 +231,7 @@ class ChildPool:
         for child in self._ready:
             child.close()
         self._ready.clear()
-        for pid, child in list(self._children.items()):
+        for pid in list(self._children):
             if not _exists(pid):  # reaped by the server, which can no longer tell how it ended
                 self._ended(pid, Exit(signal.SIGKILL, 0.0))
         if not self._closing:

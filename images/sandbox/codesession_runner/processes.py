@@ -53,16 +53,16 @@ def run_processes(server: int, run: int) -> set[int]:
 
     Zombies count until they are reaped: one whose threads live on looks the same.
     """
-    children = _children()
+    below = children_by_parent()
     found: set[int] = set()
     pending = [os.getpid()]
     while pending:
         parent = pending.pop()
-        below = children.get(parent, ())
+        children = below.get(parent, ())
         if parent == server:
-            below = [pid for pid in below if pid == run]
-        found.update(pid for pid in below if pid != server)
-        pending.extend(below)
+            children = [pid for pid in children if pid == run]
+        found.update(pid for pid in children if pid != server)
+        pending.extend(children)
     return found
 
 
@@ -87,7 +87,8 @@ def oom_kills() -> int:
     return 0
 
 
-def _children() -> dict[int, list[int]]:
+def children_by_parent() -> dict[int, list[int]]:
+    """Every process that can be seen, by its parent."""
     children: dict[int, list[int]] = defaultdict(list)
     for pid in _pids():
         parent = _parent(pid)

@@ -11,11 +11,12 @@ import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import codesession_runner
-from codesession_runner.frames import PAID, MAX_PAYLOAD, WINDOW, Decoder, Frame, Kind, chunks, credit, message
+from codesession_runner.frames import PAID, WINDOW, Decoder, Frame, Kind, chunks, credit, message
 
 PACKAGE = Path(codesession_runner.__file__).parent
 PATIENCE = 30.0
@@ -40,7 +41,7 @@ class Answer:
 
 
 class Client:
-    """One connection. `generous` grants credit for whatever comes; without it a channel stalls at a window."""
+    """One connection. `generous` grants credit for whatever comes; without, a channel stalls at a window."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, generous: bool) -> None:
         self.hello: dict[str, Any] = {}
@@ -82,13 +83,12 @@ class Client:
     async def upload(self, number: int, data: bytes) -> None:
         """Send data and its end as the runner grants credit, or until it ends the channel."""
         sent = 0
-        while sent < len(data):
-            frames = await self._wait(number, lambda frames: sent < _granted(frames) or _ended(frames))
+        for piece in chunks(data):
+            sent += len(piece)
+            frames = await self._wait(number, partial(_may_send, sent))
             if _ended(frames):
                 return
-            piece = data[sent : min(_granted(frames), sent + MAX_PAYLOAD)]
             self.send(Frame(Kind.DATA, number, piece))
-            sent += len(piece)
         self.send(Frame(Kind.EOF, number))
 
     async def run(self, code: str, *args: str, lang: str = "py", **options: Any) -> Answer:
@@ -150,8 +150,9 @@ class Client:
             self._news.notify_all()
 
 
-def _granted(frames: list[Frame]) -> int:
-    return WINDOW + sum(frame.credit() for frame in frames if frame.kind is Kind.CREDIT)
+def _may_send(size: int, frames: list[Frame]) -> bool:
+    granted = WINDOW + sum(frame.credit() for frame in frames if frame.kind is Kind.CREDIT)
+    return size <= granted or _ended(frames)
 
 
 def _ended(frames: list[Frame]) -> bool:
@@ -183,7 +184,11 @@ class RunnerProcess:
         """A connection that has been greeted."""
         reader, writer = await self.streams()
         client = Client(reader, writer, generous=generous)
-        await client.greet()
+        try:
+            await client.greet()
+        except BaseException:
+            await client.aclose()
+            raise
         return client
 
     async def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
