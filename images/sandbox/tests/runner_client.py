@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 
 import codesession_runner
 from codesession_runner.frames import PAID, WINDOW, Decoder, Frame, Kind, chunks, credit, message
+from codesession_runner.processes import children_by_parent
 
 PACKAGE = Path(codesession_runner.__file__).parent
 PATIENCE = 30.0
@@ -162,8 +164,9 @@ def _ended(frames: list[Frame]) -> bool:
 class RunnerProcess:
     """A real runner; on a socket unless `stdio`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, directory: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, directory: Path, *, wrapped: bool) -> None:
         self.process = process
+        self._wrapped = wrapped
         self.workspace = directory / "data"
         self.socket = directory / "runner.sock"
 
@@ -178,7 +181,12 @@ class RunnerProcess:
             stdin=asyncio.subprocess.PIPE if stdio else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )
-        return cls(process, directory)
+        return cls(process, directory, wrapped=bool(prefix))
+
+    @property
+    def pid(self) -> int:
+        """The runner's own, below the program of `prefix` if there is one."""
+        return children_by_parent()[self.process.pid][0] if self._wrapped else self.process.pid
 
     async def connect(self, *, generous: bool = True) -> Client:
         """A connection that has been greeted."""
@@ -207,7 +215,7 @@ class RunnerProcess:
         """Ask it to stop; its exit status."""
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
+                os.kill(self.pid, signal.SIGTERM)
         async with asyncio.timeout(PATIENCE):
             return await self.process.wait()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from codesession_runner.processes import children_by_parent
 from tests.runner_client import PACKAGE, Client, RunnerProcess, connected, running
 
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
@@ -72,10 +70,7 @@ async def test_orphans_are_reaped(inside: Client) -> None:
 async def test_sigterm_from_outside_stops_it(tmp_path: Path) -> None:
     async with running(tmp_path, prefix=NAMESPACE) as runner:
         await (await runner.connect()).aclose()
-        (pid,) = children_by_parent()[runner.process.pid]
-        subprocess.run(["kill", "-TERM", str(pid)], check=True)  # noqa: ASYNC221
-        async with asyncio.timeout(30):
-            assert await runner.process.wait() == 0
+        assert await runner.stop() == 0
 
 
 async def test_interpreter_under_test_is_this_one(inside: Client) -> None:
