@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from codesession_api.objects.local import LocalObjects
-from codesession_api.objects.s3 import S3Objects
 from codesession_api.ports import Objects
 from codesession_api.settings import Settings
 
@@ -11,5 +9,9 @@ from codesession_api.settings import Settings
 async def open_objects(settings: Settings) -> Objects:
     """Raises ObjectsUnavailable when the store cannot be used."""
     if settings.s3_endpoint is not None:
+        from codesession_api.objects.s3 import S3Objects
+
         return await S3Objects.open(settings)
+    from codesession_api.objects.local import LocalObjects
+
     return LocalObjects(settings.local_directory / "objects")

@@ -1,0 +1,80 @@
+"""The ASGI application: routes, errors as JSON, and what is opened and closed with it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from codesession_api import errors
+from codesession_api.auth import authenticator
+from codesession_api.errors import ApiError, bad_request, not_found, refusal
+from codesession_api.execution import Executor
+from codesession_api.files import Files
+from codesession_api.middleware import Edge
+from codesession_api.ports import Objects, Sandboxes
+from codesession_api.routes import execute, files, health, upload
+from codesession_api.services import Services
+from codesession_api.settings import Settings
+from codesession_api.uploads import Uploader
+
+
+def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> FastAPI:
+    """Closes the sandboxes when it is shut down. Raises SettingsError when no authentication was chosen."""
+    app = FastAPI(title="CodeSession", lifespan=_lifespan, docs_url=None, redoc_url=None)
+    stored = Files(objects)
+    app.state.services = Services(
+        settings=settings,
+        authenticate=authenticator(settings),
+        sandboxes=sandboxes,
+        objects=objects,
+        files=stored,
+        executor=Executor(settings, sandboxes, stored),
+        uploader=Uploader(settings, stored),
+    )
+    for module in (execute, upload, files, health):
+        app.include_router(module.router)
+    for kind in (
+        ApiError,
+        errors.SandboxError,
+        errors.SandboxesBusy,
+        errors.SandboxesUnavailable,
+        errors.ObjectMissing,
+        errors.ObjectsUnavailable,
+        HTTPException,
+        RequestValidationError,
+    ):
+        app.add_exception_handler(kind, _refuse)
+    app.add_middleware(Edge)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    try:
+        yield
+    finally:
+        await services.sandboxes.aclose()
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
+    refused = _as_refusal(error)
+    return JSONResponse(refused.body(), refused.status, refused.headers())
+
+
+def _as_refusal(error: Exception) -> ApiError:
+    match error:
+        case HTTPException(status_code=404):
+            return not_found("route")
+        case HTTPException(status_code=status, detail=detail):
+            return ApiError(status, "refused", str(detail))
+        case RequestValidationError():
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            return bad_request(f"{where} is not valid.")
+        case _:
+            return refusal(error)

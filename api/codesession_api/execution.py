@@ -1,0 +1,136 @@
+"""One `/exec`: a place, its inputs, the run, its outputs, the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from codesession_api.answer import answer, refused
+from codesession_api.errors import (
+    SandboxBadRequest,
+    SandboxBusy,
+    SandboxError,
+    SandboxLost,
+    SandboxUnsupportedLanguage,
+    bad_request,
+)
+from codesession_api.files import Files
+from codesession_api.inputs import Inputs, Mounted
+from codesession_api.outputs import Collector
+from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
+from codesession_api.settings import Settings
+from codesession_api.wire import ExecAnswer, ExecRequest
+from codesession_crds.names import new_id
+
+log = logging.getLogger(__name__)
+
+LOST = (
+    "The sandbox was lost while the code ran, and what it had in memory with it. "
+    "Files of earlier runs are kept: running the code again starts with them."
+)
+_SOUGHT_SESSIONS = 16
+"""A conversation's files come from few live sessions; a request cannot probe more of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    sandbox: Sandbox
+    inputs: Inputs
+    mounted: list[Mounted]
+
+
+class Executor:
+    """Holds nothing between requests but the time of the last run that went well."""
+
+    def __init__(self, settings: Settings, sandboxes: Sandboxes, files: Files) -> None:
+        self._settings = settings
+        self._sandboxes = sandboxes
+        self._files = files
+        self.last_success: float | None = None
+        """On the monotonic clock, in seconds."""
+
+    async def execute(self, principal: Principal, request: ExecRequest) -> ExecAnswer:
+        """Raises ApiError, or what the ports raise when they cannot serve at all."""
+        if request.lang not in self._settings.languages:
+            known = ", ".join(self._settings.languages)
+            reason = f"Unsupported language {request.lang[:32]!r}; this sandbox has {known}."
+            return refused(request.lang[:32], request.session_id, reason)
+        if len(request.files) > self._settings.run_files:
+            raise bad_request(f"files: at most {self._settings.run_files} can be named")
+        place = await self._prepared(principal, request)
+        return await self._run(principal, request, place)
+
+    async def _prepared(self, principal: Principal, request: ExecRequest) -> _Place:
+        """A sandbox with its inputs. Nothing ran yet, so that a failure can be tried again once, elsewhere if
+        the sandbox was lost."""
+        lost: set[str] = set()
+        for last in (False, True):
+            inputs = Inputs.of(request.files, principal.tenant, request.session_id)
+            sandbox = await self._live(principal, request, inputs, lost)
+            fresh = sandbox is None
+            if sandbox is None:
+                sandbox = await self._claimed(principal, request, inputs)
+            try:
+                mounted = await inputs.mount(
+                    sandbox, self._files, fresh=fresh, transfers=self._settings.transfers
+                )
+                return _Place(sandbox, inputs, mounted)
+            except SandboxError as error:
+                log.warning("a sandbox could not be prepared: %s", type(error).__name__)
+                if last:
+                    raise
+                if isinstance(error, SandboxLost):
+                    lost.add(sandbox.session_id)
+        raise AssertionError("unreachable")
+
+    async def _live(
+        self, principal: Principal, request: ExecRequest, inputs: Inputs, lost: set[str]
+    ) -> Sandbox | None:
+        """The session that is asked for, or else a live one that made most of the files."""
+        named = [request.session_id] if request.session_id else []
+        for candidates in (named, inputs.sessions()[:_SOUGHT_SESSIONS]):
+            sought = [session for session in candidates if session not in lost]
+            found = await asyncio.gather(*(self._sandboxes.find(session, principal) for session in sought))
+            if live := [sandbox for sandbox in found if sandbox is not None]:
+                return live[0]
+        return None
+
+    async def _claimed(self, principal: Principal, request: ExecRequest, inputs: Inputs) -> Sandbox:
+        """A fresh sandbox, to be given what the sessions had that are gone: the one asked for, and those
+        whose files an old client names, which forgets the others."""
+        gone = inputs.legacy_sessions() | ({request.session_id} if request.session_id else set())
+        for session in sorted(gone):
+            inputs.add_missing(await self._files.current(principal.tenant, session))
+        return await self._sandboxes.claim(principal)
+
+    async def _run(self, principal: Principal, request: ExecRequest, place: _Place) -> ExecAnswer:
+        sandbox, seconds = place.sandbox, self._seconds(request)
+        spec = RunSpec(new_id(), request.lang, request.code, request.args, seconds)
+        try:
+            result = await sandbox.run(spec)
+        except SandboxBusy:
+            raise
+        except SandboxError as error:
+            log.warning("a run failed: %s", type(error).__name__)
+            return refused(request.lang, sandbox.session_id, _reason(error))
+        collector = Collector(self._files, sandbox, principal.tenant, place.inputs, self._settings.transfers)
+        outputs = await collector.collect(result, place.mounted)
+        self.last_success = time.monotonic()
+        inherited, notes = collector.unchanged(result), place.inputs.notes
+        return answer(sandbox.session_id, request.lang, seconds, result, outputs, inherited, notes)
+
+    def _seconds(self, request: ExecRequest) -> float:
+        asked = (request.timeout or 0) / 1000
+        return min(asked, self._settings.run_seconds) if asked > 0 else self._settings.run_seconds
+
+
+def _reason(error: SandboxError) -> str:
+    match error:
+        case SandboxLost():
+            return LOST
+        case SandboxUnsupportedLanguage() | SandboxBadRequest():
+            return f"The code was not run: {error}."
+        case _:
+            return f"The run failed: {error}."

@@ -1,0 +1,103 @@
+"""What happens around every request: its path is made plain, it gets an id, and a line of it is logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from codesession_api.errors import refusal
+from codesession_api.log import request_id
+from codesession_crds.names import new_id
+
+access = logging.getLogger("codesession.access")
+
+_SLASHES = re.compile("/{2,}")
+_GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_QUIET = frozenset({"/livez", "/readyz"})
+_CLIENT_LEFT = 499
+
+
+class Edge:
+    """Outermost, and pure ASGI, so that nothing is buffered and a disconnect comes through."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = plain(scope["path"])
+        await _Exchange(scope, send).serve(self._app, receive)
+
+
+def plain(path: str) -> str:
+    """`//v1//exec/` is `/exec`: the base URL of a client may end in a slash, and in `/v1` or not."""
+    path = _SLASHES.sub("/", path)
+    if path == "/v1" or path.startswith("/v1/"):
+        path = path.removeprefix("/v1")
+    return path.rstrip("/") or "/"
+
+
+class _Exchange:
+    """One request and its response."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._forward = send
+        self._status: int | None = None
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        self._id = given if _GIVEN_ID.fullmatch(given) else new_id()
+
+    async def serve(self, app: ASGIApp, receive: Receive) -> None:
+        request_id.set(self._id)
+        begun = time.perf_counter()
+        try:
+            await app(self._scope, receive, self._send)
+        except ClientDisconnect:
+            pass
+        except Exception as error:
+            access.error("a request failed", exc_info=error)
+            await self._fail(error)
+        finally:
+            self._log(time.perf_counter() - begun)
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._id
+            # LibreChat < 0.8.4 on Node >= 19 leaves a timer on a socket that was kept alive, which then cuts
+            # off an exec that comes to use it: no other response lets its socket be used again.
+            if self._scope["path"] != "/exec":
+                headers["connection"] = "close"
+        await self._forward(message)
+
+    async def _fail(self, error: Exception) -> None:
+        if self._status is not None:
+            raise error
+        refused = refusal(error)
+        body = json.dumps(refused.body()).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await self._send({"type": "http.response.start", "status": refused.status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _log(self, seconds: float) -> None:
+        """The route and not the path: ids are capabilities where nobody is asked for a key."""
+        route: Any = self._scope.get("route")
+        path = getattr(route, "path", "(none)")
+        level = logging.DEBUG if path in _QUIET else logging.INFO
+        fields = {
+            "method": self._scope["method"],
+            "route": path,
+            "status": self._status or _CLIENT_LEFT,
+            "milliseconds": round(seconds * 1000, 1),
+        }
+        access.log(level, "%(method)s %(route)s %(status)s %(milliseconds)s ms", fields, extra=fields)

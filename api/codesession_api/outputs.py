@@ -1,0 +1,150 @@
+"""The files that a run changed: from the sandbox into the store, and into the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from codesession_api import keys, names
+from codesession_api.concurrency import bounded, closing
+from codesession_api.errors import ObjectMissing, ObjectsUnavailable, SandboxError, SandboxFileMissing
+from codesession_api.files import MODIFIED_FROM, Files
+from codesession_api.inputs import Input, Inputs, Mounted
+from codesession_api.keys import FileKey
+from codesession_api.ports import FileEntry, RunResult, Sandbox
+from codesession_api.wire import AnswerFile, ArtifactDelivery, Origin
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Outputs:
+    """What a run leaves behind. `notes` are for the model to read."""
+
+    files: list[AnswerFile] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failed: int = 0
+
+    @property
+    def delivery(self) -> ArtifactDelivery | None:
+        if not self.failed:
+            return None
+        delivered = len(self.files)
+        return ArtifactDelivery(
+            status="partial" if delivered else "failed",
+            attempted=delivered + self.failed,
+            delivered=delivered,
+            failed=self.failed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Takes over one run's files. New ones belong to the session that ran, under fresh ids."""
+
+    files: Files
+    sandbox: Sandbox
+    tenant: str
+    inputs: Inputs
+    transfers: int
+
+    async def collect(self, result: RunResult, mounted: Sequence[Mounted]) -> Outputs:
+        outputs = Outputs()
+        changed = [entry for entry in result.changed if self._kept(entry.path, outputs)]
+        outputs.deleted = [path for path in result.deleted if names.fits(path)]
+        if result.files_dropped:
+            outputs.notes.append(f"{result.files_dropped} more files were changed and not kept: too many.")
+        taken, _ = await asyncio.gather(
+            bounded(self.transfers, (partial(self._take, entry, outputs) for entry in changed)),
+            bounded(1, (partial(self._mark, key) for key in self._marks(mounted, outputs.deleted))),
+        )
+        outputs.files = [file for file in taken if file is not None]
+        return outputs
+
+    def unchanged(self, result: RunResult) -> list[AnswerFile]:
+        """The inputs that are as they were, for clients that know `inherited`: others show them again."""
+        touched = {entry.path for entry in result.changed} | set(result.deleted)
+        kept = (entry for path, entry in self.inputs.items() if path not in touched)
+        return [_inherited(entry) for entry in kept if entry.ref is not None and not entry.ref.legacy]
+
+    def _kept(self, path: str, outputs: Outputs) -> bool:
+        fits = names.fits(path)
+        if not fits:
+            outputs.notes.append(f"The file {names.clean(path)!r} has a name that cannot be kept.")
+        return fits
+
+    def _marks(self, mounted: Iterable[Mounted], deleted: Iterable[str]) -> list[FileKey]:
+        session = self.sandbox.session_id
+        given = [
+            FileKey(self.tenant, session, one.file.key.file_id, one.input.path, one.file.key.home.session)
+            for one in mounted
+            if one.file.key.home.session != session
+        ]
+        return given + [
+            FileKey(self.tenant, session, keys.new_file_id(), path, gone=True) for path in deleted
+        ]
+
+    async def _mark(self, key: FileKey) -> None:
+        """History is for a session's life after this sandbox: a failure costs this run nothing."""
+        try:
+            await self.files.mark(key)
+        except ObjectsUnavailable:
+            log.warning("a session's history has a gap: the store did not answer")
+
+    async def _take(self, entry: FileEntry, outputs: Outputs) -> AnswerFile | None:
+        try:
+            return await self._store(entry)
+        except SandboxFileMissing:
+            return None
+        except (SandboxError, ObjectsUnavailable) as error:
+            log.warning("a changed file was not stored: %s", type(error).__name__)
+            outputs.failed += 1
+            outputs.notes.append(f"The file {entry.path!r} was made but could not be stored.")
+            return None
+
+    async def _store(self, entry: FileEntry) -> AnswerFile | None:
+        before = self.inputs.get(entry.path)
+        if before is not None and await self._read_only(before):
+            return None
+        session = self.sandbox.session_id
+        key = FileKey(self.tenant, session, keys.new_file_id(), entry.path)
+        metadata = {MODIFIED_FROM: before.key.tag} if before else None
+        async with closing(self.sandbox.get(entry.path, tag=key.tag)) as chunks:
+            stored = await self.files.add(key, chunks, metadata)
+        return AnswerFile(
+            id=key.file_id,
+            name=entry.path,
+            session_id=session,
+            storage_session_id=session,
+            size=stored.info.size,
+            modified_from=_origin(before) if before else None,
+        )
+
+    async def _read_only(self, entry: Input) -> bool:
+        """A read-only input is never an output, whatever the code did to it."""
+        with contextlib.suppress(ObjectMissing):
+            return (await self.files.locate(entry.key)).read_only
+        return False
+
+
+def _origin(entry: Input) -> Origin:
+    return Origin(id=entry.key.file_id, storage_session_id=entry.key.home.session)
+
+
+def _inherited(entry: Input) -> AnswerFile:
+    ref, home = entry.ref, entry.key.home.session
+    return AnswerFile(
+        id=entry.key.file_id,
+        name=entry.path,
+        session_id=home,
+        storage_session_id=home,
+        inherited=True,
+        kind=ref.kind if ref else None,
+        resource_id=ref.resource_id if ref else None,
+        version=ref.version if ref else None,
+    )

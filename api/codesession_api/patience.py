@@ -1,0 +1,77 @@
+"""The response to a request that may take minutes: it keeps the connection alive and notices who left.
+
+Until `interval` has passed nothing is sent, so that a failure has its own status. From then on white space is
+sent ahead of the JSON, which every JSON parser skips: proxies and the sockets of old LibreChat (< 0.8.4 on
+Node >= 19, which gives up after 4 s) see a connection that is alive. Status 200 is decided by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Response
+from starlette.types import Receive, Scope, Send
+
+from codesession_api.errors import refusal
+from codesession_api.wire import ExecAnswer
+
+_HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
+
+
+class PatientResponse(Response):
+    """`work` begins when the response does, and is cancelled when the client goes away."""
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, ExecAnswer]], interval: float) -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self._work = work
+        self._interval = interval
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        work = asyncio.create_task(self._work())
+        gone = asyncio.create_task(_disconnect(receive))
+        try:
+            await self._send(work, gone, send)
+        finally:
+            for task in (work, gone):
+                task.cancel()
+            await asyncio.wait({work, gone})
+
+    async def _send(self, work: asyncio.Task[ExecAnswer], gone: asyncio.Task[None], send: Send) -> None:
+        started = False
+        while not await self._done(work, gone):
+            if gone.done():
+                return
+            if not started:
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                started = True
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        if started:
+            await send({"type": "http.response.body", "body": _late(work).encode()})
+            return
+        body = work.result().encode()
+        self.headers["content-length"] = str(len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _done(self, work: asyncio.Task[ExecAnswer], gone: asyncio.Task[None]) -> bool:
+        """Whether the work is, after at most one interval; at once when the client is gone."""
+        await asyncio.wait({work, gone}, timeout=self._interval, return_when=asyncio.FIRST_COMPLETED)
+        return work.done()
+
+
+def _late(work: asyncio.Task[ExecAnswer]) -> ExecAnswer:
+    """The answer, or a failure in its place, for which there is no other status any more."""
+    error = work.exception()
+    if error is None:
+        return work.result()
+    if not isinstance(error, Exception):
+        raise error
+    return ExecAnswer(stderr=refusal(error).message + "\n")
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

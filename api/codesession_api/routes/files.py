@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import re
+from email.utils import format_datetime
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from starlette.responses import StreamingResponse
+
+from codesession_api import media, wire
+from codesession_api.errors import ApiError, not_found
+from codesession_api.services import By, FileId, SessionId, With
+
+router = APIRouter()
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+@router.get("/files/{session_id}")
+async def list_files(
+    services: With,
+    principal: By,
+    session_id: SessionId,
+    detail: Literal["simple", "summary", "full", "normalized"] = "simple",
+) -> list[Any]:
+    """The files of a session, the oldest first; of an unknown one, none."""
+    files = await services.files.listing(principal.tenant, session_id)
+    if detail == "simple":
+        return [wire.object_name(file) for file in files]
+    return [wire.normalized(file) if detail == "normalized" else wire.listed(file) for file in files]
+
+
+@router.get("/download/{session_id}/{file_id}")
+async def download(
+    request: Request, services: With, principal: By, session_id: SessionId, file_id: FileId
+) -> Response:
+    """The bytes of a file, never compressed: LibreChat passes the headers on to browsers as they are."""
+    file = await services.files.find(principal.tenant, session_id, file_id)
+    size = file.info.size
+    first, last = _range(request.headers.get("range"), size)
+    headers = {
+        "content-type": media.content_type(file.key.name),
+        "content-length": str(last - first + 1),
+        "content-disposition": media.attachment(file.key.name),
+        "etag": f'"{file.info.etag}"',
+        "last-modified": format_datetime(file.info.modified, usegmt=True),
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-transform",
+        "x-content-type-options": "nosniff",
+    }
+    partial = last - first + 1 != size
+    if partial:
+        headers["content-range"] = f"bytes {first}-{last}/{size}"
+    return StreamingResponse(
+        services.files.read(file, offset=first, length=last - first + 1 if partial else None),
+        status_code=206 if partial else 200,
+        headers=headers,
+    )
+
+
+@router.get("/sessions/{session_id}/objects/{file_id}")
+async def describe(services: With, principal: By, session_id: SessionId, file_id: FileId) -> dict[str, Any]:
+    """What is known of a file."""
+    found = await services.files.find(principal.tenant, session_id, file_id)
+    return wire.described(await services.files.locate(found.key))
+
+
+@router.delete("/files/{session_id}/{file_id}")
+@router.delete("/sessions/{session_id}/objects/{file_id}")
+async def delete(services: With, principal: By, session_id: SessionId, file_id: FileId) -> dict[str, str]:
+    if not await services.files.delete(principal.tenant, session_id, file_id):
+        raise not_found("file")
+    return {"message": "success"}
+
+
+@router.delete("/sessions/{session_id}")
+async def delete_session(services: With, principal: By, session_id: SessionId) -> dict[str, str]:
+    """End a session: its sandbox if it has one, and its files."""
+    ended = await services.sandboxes.delete(session_id, principal)
+    if not await services.files.delete_session(principal.tenant, session_id) and not ended:
+        raise not_found("session")
+    return {"message": "success"}
+
+
+def _range(header: str | None, size: int) -> tuple[int, int]:
+    """The first and the last byte that are asked for; a header with several ranges, or none that can be read,
+    asks for all. Raises ApiError 416."""
+    match = _RANGE.fullmatch(header or "")
+    if match is None or match[0] == "bytes=-":
+        return 0, size - 1
+    start, end = match[1], match[2]
+    first = int(start) if start else max(0, size - int(end))
+    last = min(int(end), size - 1) if start and end else size - 1
+    if first > last:
+        raise ApiError(416, "range_not_satisfiable", f"The file has {size} bytes.")
+    return first, last

@@ -1,0 +1,181 @@
+"""The JSON of both dialects of LibreChat's clients: `session_id` of old, `storage_session_id` since 3.1.77.
+
+Unknown fields are ignored, since clients leak internal ones (old ones their key: no body is ever logged).
+A reference that makes no sense is left to be skipped, because refusing the request would fail the whole run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from codesession_api import media, names
+from codesession_api.errors import bad_request
+from codesession_api.files import StoredFile
+from codesession_crds.names import is_wire_id
+
+_REQUEST = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
+
+
+class FileRef(BaseModel):
+    """A file that a run needs: `id` in the session that stores it, to be at `name` below /mnt/data."""
+
+    model_config = _REQUEST
+
+    id: str | None = None
+    name: str | None = None
+    storage_session_id: str | None = None
+    session_id: str | None = None
+    kind: str | None = None
+    resource_id: str | None = None
+    version: int | str | None = None
+
+    @property
+    def session(self) -> str | None:
+        return self.storage_session_id or self.session_id
+
+    @property
+    def legacy(self) -> bool:
+        """Whether it is of a client that replaces its list of files by each answer's."""
+        return not self.storage_session_id
+
+
+class ExecRequest(BaseModel):
+    model_config = _REQUEST
+
+    lang: str
+    code: str
+    args: list[str] = []
+    files: list[FileRef] = []
+    session_id: str | None = None
+    timeout: float | None = Field(None, allow_inf_nan=False)
+    """Milliseconds."""
+
+    @field_validator("args", "files", mode="before")
+    @classmethod
+    def _absent(cls, value: Any) -> Any:
+        return [] if value is None else value
+
+    @field_validator("session_id")
+    @classmethod
+    def _invented(cls, value: str | None) -> str | None:
+        """A model may make up a session id, which is then none."""
+        return value if value is not None and is_wire_id(value) else None
+
+
+class Origin(BaseModel):
+    id: str
+    storage_session_id: str
+
+
+class AnswerFile(BaseModel):
+    """A file of the answer: a new one, or with `inherited` an input that the run left as it was."""
+
+    id: str
+    name: str
+    session_id: str
+    storage_session_id: str
+    size: int | None = None
+    modified_from: Origin | None = None
+    inherited: Literal[True] | None = None
+    kind: str | None = None
+    resource_id: str | None = None
+    version: int | str | None = None
+
+
+class ArtifactDelivery(BaseModel):
+    """Tells the model that files were made which could not be stored."""
+
+    code: Literal["artifact_delivery_failed"] = "artifact_delivery_failed"
+    status: Literal["partial", "failed"]
+    attempted: int
+    delivered: int
+    failed: int
+
+
+class ExecAnswer(BaseModel):
+    """What a run did. Clients show `stdout` and `stderr`; what a user must know is in these."""
+
+    session_id: str | None = None
+    stdout: str = ""
+    stderr: str = ""
+    files: list[AnswerFile] = []
+    deleted_files: list[str] = []
+    language: str = ""
+    exit_code: int | None = None
+    code: int | None = None
+    signal: str | None = None
+    status: str | None = None
+    """TO time, OL output, OM memory, SG signal, RE exit code; absent when all went well."""
+    wall_time: int | None = None
+    """Milliseconds."""
+    cpu_time: int | None = None
+    """Milliseconds."""
+    artifact_delivery: ArtifactDelivery | None = None
+
+    def encode(self) -> bytes:
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+def exec_request(body: bytes) -> ExecRequest:
+    """Raises ApiError with what is wrong and where, and nothing of the body."""
+    try:
+        return ExecRequest.model_validate_json(body)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise bad_request(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
+
+
+def object_name(file: StoredFile) -> str:
+    """Readers of all ages find the id in it: by prefix, or between `/` and the first `.`."""
+    return f"{file.key.session}/{file.key.file_id}{names.extension(file.key.name)}"
+
+
+def listed(file: StoredFile) -> dict[str, Any]:
+    """A file in a listing, in the fields of every reader that there ever was."""
+    return {
+        "name": object_name(file),
+        "id": file.key.file_id,
+        "fileId": file.key.file_id,
+        "session_id": file.key.session,
+        "storage_session_id": file.key.home.session,
+        "size": file.info.size,
+        "lastModified": _moment(file),
+        "etag": file.info.etag,
+        "contentType": _content_type(file),
+        "metadata": {"content-type": _content_type(file), "original-filename": file.key.name},
+    }
+
+
+def normalized(file: StoredFile) -> dict[str, Any]:
+    return {
+        "id": file.key.file_id,
+        "name": file.key.name,
+        "storage_session_id": file.key.home.session,
+        "size": file.info.size,
+        "contentType": _content_type(file),
+        "lastModified": _moment(file),
+    }
+
+
+def described(file: StoredFile) -> dict[str, Any]:
+    """One object on its own."""
+    return {
+        "name": object_name(file),
+        "originalFilename": file.key.name,
+        "size": file.info.size,
+        "lastModified": _moment(file),
+        "etag": file.info.etag,
+        "contentType": _content_type(file),
+        "readOnly": file.read_only,
+    }
+
+
+def _moment(file: StoredFile) -> str:
+    return file.info.modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _content_type(file: StoredFile) -> str:
+    return media.content_type(file.key.name)
