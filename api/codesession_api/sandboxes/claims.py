@@ -1,0 +1,129 @@
+"""Claims as decisions: which session to take, what to write into it, when to write again. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from codesession_api.ports import Principal
+from codesession_crds.model import API_VERSION
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """What the API needs to know of a CodeSession."""
+
+    name: str
+    uid: str
+    version: str
+    """Its resourceVersion."""
+    environment: str
+    owner: Principal | None
+    claimed_at: datetime | None
+    shutdown_time: datetime | None
+    max_lifetime: timedelta
+    running: bool
+    """Wanted to run, and not being deleted."""
+    phase: str
+    reason: str
+    pod: str
+    pod_uid: str
+
+    @property
+    def ready(self) -> bool:
+        return self.running and self.phase == "Ready" and bool(self.pod_uid)
+
+    @property
+    def warm(self) -> bool:
+        """Ready for its first owner."""
+        return self.ready and self.owner is None
+
+    def expired(self, now: datetime) -> bool:
+        return self.shutdown_time is not None and self.shutdown_time <= now
+
+
+def parse_session(manifest: Mapping[str, Any]) -> SessionView:
+    metadata, spec, status = manifest["metadata"], manifest["spec"], manifest.get("status", {})
+    claim = spec.get("claim")
+    conditions = status.get("conditions") or [{}]
+    return SessionView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        version=metadata["resourceVersion"],
+        environment=spec["environmentRef"]["name"],
+        owner=Principal(claim["tenant"], claim["principal"]) if claim else None,
+        claimed_at=_parse_time(claim["claimedAt"]) if claim else None,
+        shutdown_time=_parse_time(spec["shutdownTime"]) if spec.get("shutdownTime") else None,
+        max_lifetime=timedelta(seconds=spec["maxLifetimeSeconds"]),
+        running=spec.get("operatingMode", "Running") == "Running" and "deletionTimestamp" not in metadata,
+        phase=status.get("phase", "Pending"),
+        reason=conditions[0].get("reason", "Pending"),
+        pod=status.get("podName") or "",
+        pod_uid=status.get("podUID") or "",
+    )
+
+
+def candidates(
+    sessions: Iterable[SessionView],
+    environment: str,
+    *,
+    taken: Container[str],
+    dialled: Callable[[str], bool],
+    shuffle: Callable[[list[SessionView]], None] = random.shuffle,
+) -> list[SessionView]:
+    """Sessions to try, best first: those that this replica has a stream to, each group in random order so
+    that replicas seldom meet; none that this replica is trying already."""
+    warm = [
+        view for view in sessions if view.warm and view.environment == environment and view.name not in taken
+    ]
+    shuffle(warm)
+    return sorted(warm, key=lambda view: not dialled(view.name))
+
+
+def claim_of(principal: Principal, now: datetime, idle: timedelta, max_lifetime: timedelta) -> Manifest:
+    """The part of `spec` that makes a session a principal's."""
+    return {
+        "claim": {
+            "tenant": principal.tenant,
+            "principal": principal.principal,
+            "claimedAt": _format_time(now),
+        },
+        "shutdownTime": _format_time(_whole(now) + min(idle, max_lifetime)),
+    }
+
+
+def new_session(name: str, environment: str, claim: Manifest, max_lifetime: timedelta) -> Manifest:
+    """A CodeSession that is claimed from its beginning."""
+    lifetime = int(max_lifetime.total_seconds())
+    spec = {"environmentRef": {"name": environment}, "maxLifetimeSeconds": lifetime, **claim}
+    return {"apiVersion": API_VERSION, "kind": "CodeSession", "metadata": {"name": name}, "spec": spec}
+
+
+def extension(view: SessionView, now: datetime, idle: timedelta, run: timedelta) -> Manifest | None:
+    """The part of `spec` that keeps a used session alive; None while enough is left: half of the idle time,
+    and the time of one run."""
+    if view.claimed_at is None or view.shutdown_time is None:
+        return None
+    latest = view.claimed_at + view.max_lifetime
+    wanted = min(_whole(now) + idle, latest)
+    enough = now + max(idle / 2, min(run, idle))
+    if view.shutdown_time >= min(enough, latest) or wanted <= view.shutdown_time:
+        return None
+    return {"shutdownTime": _format_time(wanted)}
+
+
+def _whole(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+def _format_time(moment: datetime) -> str:
+    return _whole(moment.astimezone(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _parse_time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

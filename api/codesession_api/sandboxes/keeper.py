@@ -1,0 +1,73 @@
+"""Keeps streams open into the sandboxes that will be claimed next, and closes those that nobody uses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from codesession_api.errors import SandboxLost
+from codesession_api.sandboxes.cache import Cache
+from codesession_api.sandboxes.claims import SessionView
+from codesession_api.sandboxes.connection import ConnectionLost
+from codesession_api.sandboxes.dialer import Dialer, PodRef
+
+AHEAD = 8
+_SWEEP_SECONDS = 15.0
+_RETRY_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Keeper:
+    """`work` must be running. A claim that finds a stream open saves the 60 ms of an exec."""
+
+    def __init__(
+        self, sessions: Cache[SessionView], dialer: Dialer, environment: str, *, ahead: int = AHEAD
+    ) -> None:
+        self._sessions = sessions
+        self._dialer = dialer
+        self._environment = environment
+        self._ahead = ahead
+        self._dials: dict[PodRef, asyncio.Task[None]] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def dialled(self, name: str) -> bool:
+        """Whether there is a stream to a session's pod."""
+        view = self._sessions.get(name)
+        return view is not None and self._dialer.holds(PodRef(view.pod, view.pod_uid))
+
+    async def work(self) -> None:
+        """For ever: on every change, and every few seconds without one."""
+        while True:
+            changed = asyncio.ensure_future(self._sessions.changed())
+            ahead = self._warm()
+            for pod in ahead:
+                if pod not in self._dials and not self._dialer.holds(pod):
+                    self._dials[pod] = self._loop.create_task(self._dial(pod))
+            await self._dialer.close_idle(keep=ahead)
+            await asyncio.wait([changed], timeout=_SWEEP_SECONDS)
+            changed.cancel()
+
+    async def aclose(self) -> None:
+        dials = list(self._dials.values())
+        for dial in dials:
+            dial.cancel()
+        if dials:
+            await asyncio.wait(dials)
+
+    def _warm(self) -> list[PodRef]:
+        """The pods to hold streams to; the same ones from one time to the next."""
+        warm = [
+            view for view in self._sessions.items() if view.warm and view.environment == self._environment
+        ]
+        warm.sort(key=lambda view: view.name)
+        return [PodRef(view.pod, view.pod_uid) for view in warm[: self._ahead]]
+
+    async def _dial(self, pod: PodRef) -> None:
+        try:
+            await self._dialer.connect(pod)
+        except (ConnectionLost, SandboxLost) as error:
+            logger.info("no stream ahead of a claim: %s", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            del self._dials[pod]
