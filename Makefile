@@ -17,7 +17,7 @@ help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: .venv/.ready .sandbox-venv/.ready .bubblewrap ## the embedded API on loopback, in the foreground (PORT=8000)
-	@exec $(BIN)/codesession local --port $(PORT)
+	@CODESESSION_SANDBOX_PYTHON=$(CURDIR)/.sandbox-venv/bin/python exec $(BIN)/codesession local --port $(PORT)
 
 test: ## everything: check, then the end-to-end suites on a cluster of this machine
 	@$(MAKE) check
