@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import itertools
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codesession_api import keys, names
+from codesession_api.keys import FileKey
+from codesession_crds.names import is_id
+
+ids = st.text(string.ascii_letters + string.digits + "_-", min_size=21, max_size=21)
+file_keys = st.builds(
+    FileKey,
+    tenant=st.text("0123456789abcdef", min_size=32, max_size=32),
+    session=ids,
+    file_id=ids,
+    name=st.text(max_size=40).map(names.clean),
+    origin=st.none() | ids,
+)
+
+
+@given(file_keys, st.booleans())
+def test_a_key_is_read_as_it_was_written(key: FileKey, gone: bool) -> None:
+    if gone and key.origin is None:
+        key = FileKey(key.tenant, key.session, key.file_id, key.name, gone=True)
+    assert keys.parse(str(key)) == key
+
+
+@given(file_keys)
+def test_a_file_is_found_by_its_ids_alone(key: FileKey) -> None:
+    assert str(key).startswith(keys.file_prefix(key.tenant, key.session, key.file_id))
+    assert str(key).startswith(keys.session_prefix(key.tenant, key.session))
+    assert len(str(key).encode()) <= 1024
+
+
+S, F = "s" * 21, "f" * 21
+
+
+@pytest.mark.parametrize(
+    "key", ["", "t", "t/s/f/n", f"t/{S}/{F}/", f"t/{S}/{F}?/n", f"t/{S}/{F}@o/n", f"/{S}/{F}/n"]
+)
+def test_what_is_no_key_of_ours(key: str) -> None:
+    assert keys.parse(key) is None
+
+
+def test_bytes_of_a_file_that_was_given_are_at_home() -> None:
+    key = FileKey("t", "e" * 21, "f" * 21, "d/a.csv", origin="u" * 21)
+    assert str(key.home) == f"t/{'u' * 21}/{'f' * 21}/d/a.csv"
+    assert key.tag == key.home.tag == f"{'u' * 21}/{'f' * 21}"
+
+
+def test_ids_of_files_are_in_order_of_time_and_do_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(1_790_000_000_000_000_000, 1_000_000)
+    monkeypatch.setattr("time.time_ns", lambda: next(clock))
+    made = [keys.new_file_id() for _ in range(2000)]
+    assert made == sorted(made)
+    assert len({one[9:] for one in made}) == len(made)
+    assert all(is_id(one) for one in made)
