@@ -6,13 +6,16 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from codesession_api.objects.local import LocalObjects
@@ -101,3 +104,75 @@ async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     server: Minio = request.getfixturevalue("minio")
     bucket = f"test-{secrets.token_hex(8)}"
     yield await S3Objects.open(load(backend="local", **server.settings(bucket)))
+
+
+@dataclass
+class Server:
+    """A `codesession local` of its own process, asked as its users ask it."""
+
+    url: str
+    log: Path
+    process: subprocess.Popen[str]
+    client: httpx.Client
+
+    def exec(self, code: str, lang: str = "py", **fields: Any) -> dict[str, Any]:
+        response = self.client.post("/v1/exec", json={"lang": lang, "code": code, **fields})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def upload(self, name: str, data: bytes = b"a,b\n1,2\n", **fields: str) -> dict[str, str]:
+        """A reference to the file in the new dialect."""
+        files = {"file": (name, data)}
+        response = self.client.post("/v1/upload", data={"kind": "user", "id": "u1", **fields}, files=files)
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        assert answer["message"] == "success"
+        return {
+            "id": answer["files"][0]["fileId"],
+            "storage_session_id": answer["storage_session_id"],
+            "name": name,
+            "kind": "user",
+            "resource_id": "u1",
+        }
+
+    def download(self, ref: Mapping[str, Any]) -> bytes:
+        response = self.client.get(f"/v1/download/{ref['storage_session_id']}/{ref['id']}?kind=user&id=u1")
+        assert response.status_code == 200, response.text
+        return response.content
+
+
+@contextlib.contextmanager
+def running_server(directory: Path, **settings: object) -> Iterator[Server]:
+    """Stopped with SIGTERM, upon which it must end well."""
+    given = {"local_directory": directory / "state", "local_warm": 1, "local_sandboxes": 100, **settings}
+    environment = {f"CODESESSION_{name.upper()}": str(value) for name, value in given.items()}
+    log = directory / "server.log"
+    command = [sys.executable, "-m", "codesession_api", "local", "--port", "0"]
+    with log.open("a") as errors:
+        process = subprocess.Popen(
+            command,
+            env={"PATH": os.environ["PATH"], "HOME": str(directory), **environment},
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+    with process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert "answers on" in said, said + log.read_text()
+        url = said.split(" on ")[1].split("/v1")[0]
+        with httpx.Client(base_url=url, timeout=60) as client:
+            yield Server(url, log, process, client)
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="session", params=["local", "s3"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The embedded default, once with its own directory for files and once with MinIO."""
+    settings = {}
+    if request.param == "s3":
+        settings = request.getfixturevalue("minio").settings("server")
+    with running_server(tmp_path_factory.mktemp("server"), **settings) as running:
+        yield running

@@ -1,0 +1,3 @@
+from codesession_api.cli import main
+
+raise SystemExit(main())
