@@ -1,0 +1,32 @@
+"""`python -m codesession_operator`: run until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import uvloop
+
+from codesession_crds.client import KubeClient
+from codesession_operator.operator import Operator
+from codesession_operator.settings import OperatorSettings
+
+
+async def _run(settings: OperatorSettings) -> None:
+    async with await KubeClient.connect() as client:
+        await Operator(client, settings).run()
+
+
+def main() -> int:
+    settings = OperatorSettings()
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

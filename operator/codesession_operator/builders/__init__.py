@@ -1,0 +1,1 @@
+"""From resources to the manifests of their children: pure functions, dicts out."""

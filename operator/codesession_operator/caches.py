@@ -1,0 +1,111 @@
+"""What the cluster looks like, as far as was heard: one dict per kind, and an index of sessions.
+
+Objects come from watches and from the answers to our own writes, in either order. So no object ever goes back
+to an older version of itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Generic, Protocol, TypeVar
+
+from codesession_crds.session import CodeSession
+
+
+class _Versioned(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def uid(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+
+
+V = TypeVar("V", bound=_Versioned)
+
+
+def is_older(version: str, than: str) -> bool:
+    """Of two resource versions of one object: they count upwards (promised since Kubernetes 1.35)."""
+    return version.isdigit() and than.isdigit() and int(version) < int(than)
+
+
+class Cache(Generic[V]):
+    """Objects of one kind by name."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, V] = {}
+
+    def get(self, name: str) -> V | None:
+        return self._objects.get(name)
+
+    def holds(self, obj: V) -> bool:
+        """Whether nothing was heard of the object since it was like that."""
+        return self._objects.get(obj.name) is obj
+
+    def put(self, obj: V) -> bool:
+        """Whether it says anything new."""
+        old = self._objects.get(obj.name)
+        if old is not None and old.uid == obj.uid and is_older(obj.version, old.version):
+            return False
+        self._objects[obj.name] = obj
+        return old != obj
+
+    def remove(self, name: str, uid: str) -> bool:
+        """Whether that very object was here; another one of its name stays."""
+        old = self._objects.get(name)
+        if old is None or old.uid != uid:
+            return False
+        del self._objects[name]
+        return True
+
+    def knows(self, name: str, version: str) -> bool:
+        """Whether the object was heard of at that version or a later one."""
+        obj = self._objects.get(name)
+        return obj is not None and not is_older(obj.version, version)
+
+    def all(self) -> list[V]:
+        return list(self._objects.values())
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+
+class SessionCache(Cache[CodeSession]):
+    """Sessions, also by environment: those that wait for an owner, and all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: defaultdict[str, set[str]] = defaultdict(set)
+        self._warm: defaultdict[str, set[str]] = defaultdict(set)
+
+    def put(self, obj: CodeSession) -> bool:
+        news = super().put(obj)
+        if news:
+            self._forget(obj)
+            self._names[obj.spec.environment_ref.name].add(obj.name)
+            if obj.spec.claim is None:
+                self._warm[obj.spec.environment_ref.name].add(obj.name)
+        return news
+
+    def remove(self, name: str, uid: str) -> bool:
+        old = self.get(name)
+        removed = super().remove(name, uid)
+        if removed and old is not None:
+            self._forget(old)
+        return removed
+
+    def names(self, environment: str) -> list[str]:
+        return list(self._names[environment])
+
+    def warm(self, environment: str) -> list[CodeSession]:
+        """Unclaimed and not being deleted."""
+        waiting = (self.get(name) for name in self._warm[environment])
+        return [session for session in waiting if session is not None and not session.deleting]
+
+    def claimed(self, environment: str) -> int:
+        return len(self._names[environment]) - len(self._warm[environment])
+
+    def _forget(self, session: CodeSession) -> None:
+        environment = session.spec.environment_ref.name
+        self._names[environment].discard(session.name)
+        self._warm[environment].discard(session.name)

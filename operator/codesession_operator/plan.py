@@ -1,0 +1,253 @@
+"""What a session needs next: a pure function of what was seen and the time.
+
+Each call gives one step. The caches learn what came of it and the next call gives the next, so a restart
+between any two steps loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from codesession_crds.conditions import SessionCondition, SessionReason, transition_time
+from codesession_crds.environment import CodeEnvironment
+from codesession_crds.paths import CODE_SESSIONS, PODS
+from codesession_crds.session import CodeSession, OperatingMode, Phase, SessionStatus
+from codesession_operator.actions import NOTHING, Actions, Deletion, Notice
+from codesession_operator.builders.pod import pod as build_pod
+from codesession_operator.builders.workspace import volume_claim
+from codesession_operator.views import ClaimView, PodView
+
+ORPHAN_SECONDS = 30
+"""How long an unclaimed session may wait for its environment to appear."""
+_LONGEST_BACKOFF = 60.0
+_QUIET = frozenset({SessionReason.READY, SessionReason.POD_PENDING, SessionReason.SUSPENDED})
+_GONE = frozenset({SessionReason.POD_FAILED, SessionReason.POD_LOST})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The API server's last no to a child of the session."""
+
+    reason: SessionReason
+    message: str
+    until: datetime
+    """When to ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A session and all that bears on it."""
+
+    session: CodeSession
+    environment: CodeEnvironment | None
+    guarded: bool
+    """The environment's policy and limits are in place."""
+    pod: PodView | None = None
+    volume: ClaimView | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    phase: Phase
+    reason: SessionReason
+    message: str
+    pod: PodView | None = None
+    restarts: int = 0
+    create: tuple[dict[str, Any], ...] = ()
+    delete: tuple[Deletion, ...] = ()
+    wait: float | None = None
+
+
+def plan(seen: Observed, now: datetime, max_restarts: int) -> Actions:
+    """The next step. Nothing for a session that is being deleted: what it owns goes with it."""
+    session = seen.session
+    if session.deleting:
+        return NOTHING
+    if session.expired(now):
+        return _end(session, SessionReason.EXPIRED, "its shutdownTime has come")
+    if session.spec.claim is None and (spoilt := _spoilt(seen, now)):
+        return _end(session, *spoilt)
+    step = _step(_without_strangers(seen), now, max_restarts)
+    status = _status(session, step, seen.volume, now)
+    return Actions(
+        create=step.create,
+        delete=step.delete,
+        status=status,
+        notice=_notice(session, step) if status else None,
+        requeue_after=soonest(step.wait, _seconds_left(session, now)),
+    )
+
+
+def _end(session: CodeSession, reason: SessionReason, message: str) -> Actions:
+    """Delete it as it was seen: one that was claimed or prolonged meanwhile stays."""
+    deletion = Deletion(CODE_SESSIONS, session.name, session.uid, session.version)
+    return Actions(delete=(deletion,), notice=Notice(reason, message, warning=reason in _GONE))
+
+
+def _spoilt(seen: Observed, now: datetime) -> tuple[SessionReason, str] | None:
+    """Why an unclaimed session is of no more use: a fresh one is as good."""
+    pod, recorded = seen.pod, seen.session.status.pod_uid
+    if seen.environment is None:
+        created = seen.session.metadata.creation_timestamp
+        if created is None or now - created < timedelta(seconds=ORPHAN_SECONDS):
+            return None
+        return SessionReason.ENVIRONMENT_MISSING, "its environment does not exist"
+    if pod is not None and pod.finished_at is not None:
+        return SessionReason.POD_FAILED, pod.message
+    if recorded is not None and (pod is None or pod.deleting or pod.uid != recorded):
+        return SessionReason.POD_LOST, "its pod was deleted"
+    return None
+
+
+def _without_strangers(seen: Observed) -> Observed:
+    """What was made for an earlier session of this name is about to go; until then it is in the way."""
+    pod, volume, uid = seen.pod, seen.volume, seen.session.uid
+    if pod is not None and pod.owner != uid:
+        pod = replace(pod, deleting=True)
+    if volume is not None and volume.owner != uid:
+        volume = replace(volume, deleting=True)
+    return replace(seen, pod=pod, volume=volume)
+
+
+def _step(seen: Observed, now: datetime, max_restarts: int) -> _Step:
+    status = seen.session.status
+    if seen.session.spec.operating_mode is OperatingMode.SUSPENDED:
+        return _stopped(seen, Phase.SUSPENDED, SessionReason.SUSPENDED, "suspended; the workspace is kept")
+    if seen.environment is None:
+        wait = float(ORPHAN_SECONDS) if seen.session.spec.claim is None else None
+        missing = f"there is no environment {seen.session.spec.environment_ref.name}"
+        return _stopped(seen, Phase.PENDING, SessionReason.ENVIRONMENT_MISSING, missing, wait)
+    if status.pod_uid is not None and _is_lost(seen.pod, status.pod_uid):
+        return _lost(seen)
+    if seen.pod is None:
+        return _start(seen, seen.environment, now, max_restarts)
+    if seen.pod.deleting:
+        return _unchanged(seen, "an earlier pod is being deleted")
+    if seen.pod.finished_at is not None:
+        return _failed(seen, seen.pod, seen.pod.finished_at, now, max_restarts)
+    return _alive(seen, seen.pod)
+
+
+def _stopped(
+    seen: Observed, phase: Phase, reason: SessionReason, message: str, wait: float | None = None
+) -> _Step:
+    pod = seen.pod if seen.pod is not None and not seen.pod.deleting else None
+    delete = () if pod is None else (Deletion(PODS, pod.name, pod.uid),)
+    restarts = seen.session.status.restart_count
+    return _Step(phase, reason, message, pod=pod, restarts=restarts, delete=delete, wait=wait)
+
+
+def _is_lost(pod: PodView | None, recorded: str) -> bool:
+    return pod is None or pod.uid != recorded or pod.deleting
+
+
+def _lost(seen: Observed) -> _Step:
+    """The pod of which the status speaks is no more; say so before there is another."""
+    restarts, old = seen.session.status.restart_count + 1, seen.session.ready
+    if old is not None and old.reason is SessionReason.POD_FAILED:
+        return _Step(Phase.PENDING, old.reason, old.message, restarts=restarts)
+    if seen.pod is not None and seen.pod.finished_at is not None:
+        return _Step(Phase.PENDING, SessionReason.POD_FAILED, seen.pod.message, restarts=restarts)
+    return _Step(Phase.PENDING, SessionReason.POD_LOST, "the pod was deleted or evicted", restarts=restarts)
+
+
+def _start(seen: Observed, environment: CodeEnvironment, now: datetime, max_restarts: int) -> _Step:
+    session, restarts = seen.session, seen.session.status.restart_count
+    if restarts > max_restarts:
+        return replace(_unchanged(seen, ""), phase=Phase.FAILED)
+    if not seen.guarded:
+        return _unchanged(seen, "waiting for the environment's network policy and limits")
+    if seen.refusal is not None and now < seen.refusal.until:
+        wait = (seen.refusal.until - now).total_seconds()
+        return _Step(Phase.PENDING, seen.refusal.reason, seen.refusal.message, restarts=restarts, wait=wait)
+    claim = volume_claim(session, environment)
+    if claim is not None and seen.volume is not None and seen.volume.deleting:
+        deleted = "an earlier workspace is being deleted"
+        return _Step(Phase.PENDING, SessionReason.WORKSPACE_PENDING, deleted, restarts=restarts)
+    missing = (claim,) if claim is not None and seen.volume is None else ()
+    return replace(_unchanged(seen, ""), create=(*missing, build_pod(session, environment)))
+
+
+def _failed(seen: Observed, pod: PodView, finished: datetime, now: datetime, max_restarts: int) -> _Step:
+    """Replace it after a while that doubles; until then it is there to be looked at."""
+    restarts = seen.session.status.restart_count
+    failed = _Step(Phase.PENDING, SessionReason.POD_FAILED, pod.message, pod=pod, restarts=restarts)
+    if restarts >= max_restarts:
+        return replace(failed, phase=Phase.FAILED)
+    wait = (finished - now).total_seconds() + _backoff(restarts)
+    if wait > 0:
+        return replace(failed, wait=wait)
+    return replace(failed, delete=(Deletion(PODS, pod.name, pod.uid),))
+
+
+def _backoff(restarts: int) -> float:
+    return 0.0 if restarts == 0 else min(_LONGEST_BACKOFF, 2.0 ** min(restarts - 1, 16))
+
+
+def _alive(seen: Observed, pod: PodView) -> _Step:
+    restarts = seen.session.status.restart_count
+    if pod.ready:
+        return _Step(Phase.READY, SessionReason.READY, "", pod=pod, restarts=restarts)
+    if pod.trouble is SessionReason.POD_PENDING:
+        return replace(_unchanged(seen, pod.message), pod=pod)
+    return _Step(Phase.PENDING, pod.trouble, pod.message, pod=pod, restarts=restarts)
+
+
+def _unchanged(seen: Observed, message: str) -> _Step:
+    """Not ready yet; why the last pod went stays said until there is news."""
+    old, restarts = seen.session.ready, seen.session.status.restart_count
+    if old is not None and old.reason in _GONE:
+        return _Step(Phase.PENDING, old.reason, old.message, restarts=restarts)
+    return _Step(Phase.PENDING, SessionReason.POD_PENDING, message, restarts=restarts)
+
+
+def _status(
+    session: CodeSession, step: _Step, volume: ClaimView | None, now: datetime
+) -> dict[str, Any] | None:
+    """The new status, or None if it says nothing new. Wording and generation alone are no news: a status is
+    written when something changes, not when the API prolongs a session."""
+    old, condition = session.status, session.ready
+    holds = "True" if step.phase is Phase.READY else "False"
+    pod_name, pod_uid = (step.pod.name, step.pod.uid) if step.pod is not None else (None, None)
+    pvc_name = None if volume is None else volume.name
+    before = (old.phase, old.pod_uid, old.pvc_name, old.restart_count, condition and condition.reason)
+    if before == (step.phase, pod_uid, pvc_name, step.restarts, step.reason):
+        return None
+    new = SessionStatus(
+        observed_generation=session.metadata.generation,
+        phase=step.phase,
+        pod_name=pod_name,
+        pod_uid=pod_uid,
+        pvc_name=pvc_name,
+        restart_count=step.restarts,
+        conditions=[
+            SessionCondition(
+                status=holds,
+                reason=step.reason,
+                message=step.message,
+                last_transition_time=transition_time(condition, holds, now),
+                observed_generation=session.metadata.generation,
+            )
+        ],
+    )
+    return new.model_dump(mode="json", by_alias=True)
+
+
+def _notice(session: CodeSession, step: _Step) -> Notice | None:
+    old = session.ready
+    if step.reason in _QUIET or (old is not None and old.reason is step.reason):
+        return None
+    return Notice(step.reason, step.message)
+
+
+def _seconds_left(session: CodeSession, now: datetime) -> float | None:
+    end = session.spec.shutdown_time
+    return None if end is None else (end - now).total_seconds()
+
+
+def soonest(*moments: float | None) -> float | None:
+    known = [moment for moment in moments if moment is not None]
+    return min(known) if known else None

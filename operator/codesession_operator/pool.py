@@ -1,0 +1,93 @@
+"""The warm pool of an environment: which unclaimed sessions are missing, and which are too many."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from codesession_crds.environment import CodeEnvironment
+from codesession_crds.session import CodeSession
+
+_MINUTE = timedelta(minutes=1)
+_LONGEST_PAUSE = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An unclaimed session."""
+
+    session: CodeSession
+    ready: bool
+    stale: bool
+    """Its pod was made by an earlier state of the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    create: int = 0
+    delete: tuple[CodeSession, ...] = ()
+
+
+def plan_pool(environment: CodeEnvironment, waiting: Sequence[Waiting], allowance: int) -> PoolPlan:
+    """Towards `warmPool.replicas` sessions of the environment as it is now, `allowance` of them at once.
+
+    All that exist count, ready or not, so nothing is made twice. Stale ones go as fresh ones become ready.
+    """
+    wanted = environment.spec.warm_pool.replicas
+    fresh = sorted((one for one in waiting if not one.stale), key=_least_useful_first)
+    stale = sorted((one for one in waiting if one.stale), key=_least_useful_first)
+    ready = sum(one.ready for one in fresh)
+    surplus = [*fresh[: max(0, len(fresh) - wanted)], *stale[: max(0, ready + len(stale) - wanted)]]
+    return PoolPlan(
+        create=min(max(0, wanted - len(fresh)), allowance),
+        delete=tuple(one.session for one in surplus),
+    )
+
+
+def _least_useful_first(one: Waiting) -> tuple[bool, str]:
+    return one.ready, one.session.name
+
+
+@dataclass(slots=True)
+class Refill:
+    """How fast a pool may be filled: so many in any minute, and slower while what it makes fails."""
+
+    created: deque[datetime] = field(default_factory=deque)
+    failures: int = 0
+    failed_at: datetime | None = None
+
+    def allowance(self, per_minute: int, now: datetime) -> int:
+        if self.pause(now) > 0:
+            return 0
+        while self.created and self.created[0] <= now - _MINUTE:
+            self.created.popleft()
+        return max(0, per_minute - len(self.created))
+
+    def wait(self, per_minute: int, now: datetime) -> float | None:
+        """Seconds until there is an allowance again; None while there is one."""
+        if self.allowance(per_minute, now) > 0:
+            return None
+        full = (self.created[0] + _MINUTE - now).total_seconds() if len(self.created) >= per_minute else 0.0
+        return max(self.pause(now), full)
+
+    def pause(self, now: datetime) -> float:
+        """Seconds to wait because of failures: two after the first, doubling."""
+        if self.failed_at is None or self.failures == 0:
+            return 0.0
+        pause = min(_LONGEST_PAUSE, 2.0 ** min(self.failures, 16))
+        return max(0.0, (self.failed_at - now).total_seconds() + pause)
+
+    def note_created(self, now: datetime) -> None:
+        self.created.append(now)
+
+    def note_failed(self, now: datetime) -> None:
+        """One of the pool failed before anybody claimed it."""
+        self.failures += 1
+        self.failed_at = now
+
+    def note_ready(self, created: datetime) -> None:
+        """One that was made at `created` is ready; if that was after the last failure, all is well again."""
+        if self.failed_at is not None and created > self.failed_at:
+            self.failures, self.failed_at = 0, None

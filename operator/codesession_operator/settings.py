@@ -1,0 +1,62 @@
+"""The operator's settings: environment variables with the prefix CODESESSION_OPERATOR_."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from codesession_crds.quantity import Quantity
+
+
+class OperatorSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="CODESESSION_OPERATOR_")
+
+    namespace: Annotated[
+        str, Field(description="The namespace whose environments and sessions are served.")
+    ] = "codesession-sandboxes"
+    workers: Annotated[int, Field(ge=1, le=256, description="Objects reconciled at once.")] = 24
+    host: Annotated[str, Field(description="Address that /livez, /readyz and /metrics listen on.")] = (
+        "0.0.0.0"  # noqa: S104 - a pod's own
+    )
+    port: Annotated[int, Field(ge=1, le=65535, description="Port of /livez, /readyz and /metrics.")] = 8080
+    audit_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Seconds between two comparisons of the caches with the API server, which find what "
+            "watches missed and watches that died.",
+        ),
+    ] = 120
+    audit_grace_seconds: Annotated[
+        float, Field(gt=0, description="Seconds by which a cache may be behind before /livez turns red.")
+    ] = 20
+    status_seconds: Annotated[
+        float, Field(ge=0, description="Seconds between two updates of an environment's counts.")
+    ] = 5
+    max_restarts: Annotated[
+        int,
+        Field(
+            ge=0, description="Pods of one claimed session that may fail or get lost before it is given up."
+        ),
+    ] = 10
+    quota: Annotated[
+        dict[str, Quantity],
+        Field(description="Hard limits of the namespace's ResourceQuota, as JSON; empty for none."),
+    ] = Field(
+        default={
+            "count/codesessions.codesession.dev": "1000",
+            "count/pods": "500",
+            "count/persistentvolumeclaims": "500",
+        }
+    )
+    denied_cidrs: Annotated[
+        list[str],
+        Field(
+            max_length=32,
+            description="Networks, as JSON, that no allow list opens: the cluster's nodes, pods and "
+            "services. Link-local and metadata addresses are always denied.",
+        ),
+    ] = Field(default_factory=list)
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING"], Field(description="What is logged.")] = "INFO"
