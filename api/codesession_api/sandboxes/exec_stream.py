@@ -2,7 +2,7 @@
 
 Every message begins with a byte that says which stream it is of (v5.channel.k8s.io, or v4 of older servers,
 which cannot end stdin: there the relay ends with the socket). However the stream ends, that is an error with
-the best cause there is: the relay's own words, its exit, or the socket's end; a close alone says nothing about
+the best cause there is: the relay's own words, its exit, or the socket's end; a close alone says nothing of
 what was asked (kubernetes#73056).
 """
 

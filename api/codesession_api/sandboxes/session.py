@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -93,7 +93,7 @@ class Session:
                 if number(await channel.end(), "size") != sent:
                     raise SandboxError("the sandbox did not keep all of a file")
 
-    async def get(self, path: str, *, tag: str) -> AsyncIterator[bytes]:
+    async def get(self, path: str, *, tag: str) -> AsyncGenerator[bytes, None]:
         received = 0
         with _one_way("a file was read"):
             connection = await self._connect()
