@@ -22,9 +22,8 @@ from codesession_api.settings import Settings, SettingsError, load
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 after a stop that was asked for, 1 when it could not start, with one line why."""
     options = _parser().parse_args(arguments)
-    given = {
-        name: value for name in ("host", "port", "unsafe_no_sandbox") if (value := vars(options).get(name))
-    }
+    chosen = {name: vars(options).get(name) for name in ("host", "port", "unsafe_no_sandbox")}
+    given = {name: value for name, value in chosen.items() if value is not None}
     try:
         if options.command == "local":
             return _run(_local(given), _tell_how_to_try, machine=False)
@@ -87,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     local.add_argument(
         "--unsafe-no-sandbox",
         action="store_true",
+        default=None,
         help="run code unisolated where runsc and bwrap are missing",
     )
     for command in (local, commands.add_parser("api", help="one replica of the API of a cluster")):

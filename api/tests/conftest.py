@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +136,12 @@ class Server:
             "resource_id": "u1",
         }
 
+    def wait_for_log(self, text: str, times: int) -> None:
+        deadline = time.monotonic() + 20
+        while self.log.read_text().count(text) < times:
+            assert time.monotonic() < deadline, f"{text!r} was not logged"
+            time.sleep(0.02)
+
     def download(self, ref: Mapping[str, Any]) -> bytes:
         response = self.client.get(f"/v1/download/{ref['storage_session_id']}/{ref['id']}?kind=user&id=u1")
         assert response.status_code == 200, response.text
@@ -166,6 +172,11 @@ def running_server(directory: Path, **settings: object) -> Iterator[Server]:
             yield Server(url, log, process, client)
         process.terminate()
         assert process.wait(30) == 0
+
+
+@pytest.fixture(scope="session")
+def run_server() -> Callable[..., contextlib.AbstractContextManager[Server]]:
+    return running_server
 
 
 @pytest.fixture(scope="session", params=["local", "s3"])
