@@ -137,7 +137,8 @@ class KubeClient:
         while True:
             answer = await self.request("GET", path, query=page, accept=accept)
             metadata = answer["metadata"]
-            yield answer["items"], metadata["resourceVersion"]
+            # null where metadata alone was asked for and there is none
+            yield answer["items"] or [], metadata["resourceVersion"]
             if not metadata.get("continue"):
                 return
             page["continue"] = metadata["continue"]

@@ -41,7 +41,7 @@ _KINDS = (
     _Kind(
         CodeSession,
         "codesessions",
-        "cs",
+        "cses",  # "cs" is taken by componentstatuses
         (
             ("Environment", "string", ".spec.environmentRef.name"),
             ("Phase", "string", ".status.phase"),

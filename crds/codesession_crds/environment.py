@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from codesession_crds.conditions import EnvironmentCondition
-from codesession_crds.model import API_VERSION, DNS_LABEL, Metadata, Model, cel
+from codesession_crds.model import API_VERSION, DNS_LABEL, Model, Resource, cel
 from codesession_crds.quantity import Quantity
 
 _POSITIVE = cel(("quantity(string(self)).isGreaterThan(quantity('0'))", "must be more than zero"))
@@ -284,14 +284,13 @@ _NAME: Any = cel(
 )
 
 
-class CodeEnvironment(Model):
+class CodeEnvironment(Resource):
     """What a sandbox is, and how many wait ready."""
 
     model_config = ConfigDict(json_schema_extra=_NAME)
 
     api_version: Literal["codesession.dev/v1alpha1"] = API_VERSION
     kind: Literal["CodeEnvironment"] = "CodeEnvironment"
-    metadata: Metadata
     spec: EnvironmentSpec
     status: EnvironmentStatus = Field(default_factory=EnvironmentStatus)
 

@@ -40,23 +40,37 @@ def cel(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
-class OwnerReference(Model):
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-    controller: bool = False
-    block_owner_deletion: bool = False
-
-
 class Metadata(Model):
     """The fields of an object's metadata that are read here."""
 
     name: str = ""
     namespace: str | None = None
-    uid: str | None = None
-    resource_version: str | None = None
+    uid: str = ""
+    resource_version: str = ""
     generation: int = 0
     creation_timestamp: Timestamp | None = None
     deletion_timestamp: Timestamp | None = None
     labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Resource(Model):
+    """An object of the cluster."""
+
+    metadata: Metadata
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def uid(self) -> str:
+        """Empty until the API server gave one."""
+        return self.metadata.uid
+
+    @property
+    def version(self) -> str:
+        return self.metadata.resource_version
+
+    @property
+    def deleting(self) -> bool:
+        return self.metadata.deletion_timestamp is not None

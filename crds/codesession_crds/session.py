@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from codesession_crds.conditions import SessionCondition
-from codesession_crds.model import API_VERSION, DNS_LABEL, Metadata, Model, Timestamp, cel
+from codesession_crds.model import API_VERSION, DNS_LABEL, Model, Resource, Timestamp, cel
 from codesession_crds.names import ID_PATTERN
 
 _HASH = r"^[0-9a-f]{32}$"
@@ -148,7 +148,7 @@ class SessionStatus(Model):
     ] = Field(default_factory=list)
 
 
-class CodeSession(Model):
+class CodeSession(Resource):
     """One sandbox and its owner. Its name is the HTTP API's session id, and that of pod and volume claim."""
 
     model_config = ConfigDict(
@@ -162,7 +162,6 @@ class CodeSession(Model):
 
     api_version: Literal["codesession.dev/v1alpha1"] = API_VERSION
     kind: Literal["CodeSession"] = "CodeSession"
-    metadata: Metadata
     spec: SessionSpec
     status: SessionStatus = Field(default_factory=SessionStatus)
 
