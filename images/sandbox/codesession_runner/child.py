@@ -15,7 +15,7 @@ import socket
 import sys
 from typing import NoReturn
 
-from codesession_runner.interpreter import run_file
+from codesession_runner.interpreter import flush_on_sigterm, rehearse, run_file
 from codesession_runner.processes import set_dumpable
 from codesession_runner.program import BEGUN, MAX_REQUEST, OUT_OF_MEMORY, Program
 
@@ -34,7 +34,11 @@ def main(runner: socket.socket) -> NoReturn:
 
 
 def _prepare(runner: socket.socket) -> None:
-    """All that can be done before the program is known, so that a run does not wait for it."""
+    """All that can be done before the program is known, so that a run does not wait for it.
+
+    Memory is shared with the fork server until it is touched, and under gVisor each first touch costs 40 us:
+    so the way of a run is gone once with nothing to run.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     os.closerange(3, runner.fileno())
@@ -42,6 +46,10 @@ def _prepare(runner: socket.socket) -> None:
     random = sys.modules.get("numpy.random")
     if random is not None:  # `random` of the standard library does so by itself
         random.seed()
+    flush_on_sigterm()
+    set_dumpable(False)
+    Program.decode(Program(__file__, [], None, "/", []).encode())
+    rehearse()
 
 
 def _become(program: Program, descriptors: list[int], runner: socket.socket) -> NoReturn:

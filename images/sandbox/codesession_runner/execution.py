@@ -9,6 +9,7 @@ import functools
 import math
 import os
 import resource
+import secrets
 import shutil
 import signal
 import tempfile
@@ -147,11 +148,13 @@ class _Attempt:
             directory=self._settings.workspace,
             limits=_limits(self._settings, self._run.timeout),
         )
-        with Path(os.devnull).open("rb") as null:
-            try:
-                self._child.start(program, [null.fileno(), *(capture.writer for capture in self._captures)])
-            except OSError:
-                return False
+        null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._child.start(program, [null, *(capture.writer for capture in self._captures)])
+        except OSError:
+            return False
+        finally:
+            os.close(null)
         for capture in self._captures:
             capture.close_writer()
         self._run.on_cancel = lambda: self.stop(Outcome.CANCELLED)
@@ -208,7 +211,8 @@ class _Attempt:
 def _code_file(run: Run) -> Iterator[str]:
     """The code as a file in a directory of its own, for as long as the run lasts."""
     with _room():
-        directory = Path(tempfile.mkdtemp(prefix="run-"))
+        directory = Path(tempfile.gettempdir(), f"run-{secrets.token_hex(6)}")
+        directory.mkdir(mode=0o700)
     try:
         path = directory / run.language.file_name
         with _room():

@@ -24,13 +24,9 @@ from types import CodeType, FrameType, ModuleType
 
 def run_file(path: str, args: list[str], *, import_from: str, on_memory_error: Callable[[], object]) -> int:
     """Run to the end, the exit handlers included, and return the exit status."""
-    source = Path(path).read_bytes()
-    main = _main_module(path)
+    source, main = _load(path)
     sys.argv = [path, *args]
     sys.path[0] = import_from
-    lines = source.decode(errors="replace").splitlines(keepends=True)
-    linecache.cache[path] = (len(source), None, lines, path)
-    _flush_on_sigterm()
     try:
         status = _run(source, main, on_memory_error)
     except SystemExit as error:  # from the user's own sys.excepthook
@@ -39,11 +35,23 @@ def run_file(path: str, args: list[str], *, import_from: str, on_memory_error: C
     return status
 
 
-def _main_module(path: str) -> ModuleType:
+def rehearse() -> None:
+    """Do what `run_file` does, as far as it leaves no trace."""
+    _, main = _load(__file__)
+    _run(b"print(end='')", main, lambda: None)
+    _flush()
+    gc.collect()
+    del linecache.cache[__file__], sys.modules["__main__"]
+
+
+def _load(path: str) -> tuple[bytes, ModuleType]:
+    source = Path(path).read_bytes()
     main = ModuleType("__main__")
     main.__dict__.update(__file__=path, __builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main
-    return main
+    lines = source.decode(errors="replace").splitlines(keepends=True)
+    linecache.cache[path] = (len(source), None, lines, path)
+    return source, main
 
 
 def _run(source: bytes, main: ModuleType, on_memory_error: Callable[[], object]) -> int:
@@ -109,7 +117,7 @@ def _flush() -> None:
                 writer.flush()
 
 
-def _flush_on_sigterm() -> None:
+def flush_on_sigterm() -> None:
     """A run that is cut off still shows what it printed, unless the program has SIGTERM for itself.
 
     Processes that it forks have the default: with a handler, Python forgets a signal that comes right after

@@ -83,5 +83,6 @@ class _Reading(asyncio.Protocol):
         self._connection.data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._writer.abort()
+        if not self._writer.is_closing():
+            self._writer.abort()
         self._connection.connection_lost(error)

@@ -1,0 +1,49 @@
+"""Silence ends a connection; a heartbeat each way keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from codesession_runner.channel import Channel
+from codesession_runner.connection import Connection
+from codesession_runner.frames import Frame, Kind
+from tests.runner_client import Client
+
+
+async def refuse(request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
+    return {}
+
+
+async def connect(lost: asyncio.Event, *, dead_after: float) -> Client:
+    ours, theirs = socket.socketpair()
+    await asyncio.get_running_loop().connect_accepted_socket(
+        lambda: Connection(
+            {"protocol": 1}, refuse, on_lost=lambda _: lost.set(), heartbeat=0.01, dead_after=dead_after
+        ),
+        theirs,
+    )
+    client = Client(*await asyncio.open_connection(sock=ours), generous=True)
+    await client.greet()
+    return client
+
+
+async def test_a_peer_that_says_nothing_is_dropped() -> None:
+    lost = asyncio.Event()
+    client = await connect(lost, dead_after=0.05)
+    await client.closed()
+    await lost.wait()
+    assert [frame.kind for frame in client.received[0]].count(Kind.PING) >= 3
+    await client.aclose()
+
+
+async def test_a_peer_that_answers_pings_is_kept() -> None:
+    lost = asyncio.Event()
+    client = await connect(lost, dead_after=0.5)
+    for beats in range(1, 100):
+        await client._wait(0, lambda frames, beats=beats: len(frames) > beats)  # type: ignore[misc]
+        client.send(Frame(Kind.PONG))
+    assert not lost.is_set()
+    await client.aclose()

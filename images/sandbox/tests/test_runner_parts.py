@@ -1,0 +1,159 @@
+"""The parts of the runner that need no process: settings, ring, scan, languages, processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from codesession_runner import scan as scanning
+from codesession_runner.languages import available
+from codesession_runner.processes import is_descendant
+from codesession_runner.ring import Ring
+from codesession_runner.scan import differences, scan
+from codesession_runner.settings import Settings, SettingsError, user_environment
+
+
+def test_settings_come_from_their_variables() -> None:
+    settings = Settings.from_environment(
+        {
+            "CODESESSION_RUN_SECONDS": "1.5",
+            "CODESESSION_FILES": "7",
+            "CODESESSION_LANGUAGES": "py, bash,",
+            "CODESESSION_WORKSPACE": "/w",
+            "CODESESSION_UNKNOWN": "x",
+            "FILES": "9",
+        }
+    )
+    assert (settings.run_seconds, settings.files, settings.workspace) == (1.5, 7, "/w")
+    assert settings.languages == ("py", "bash")
+    assert Settings.from_environment({}) == Settings()
+
+
+@pytest.mark.parametrize("value", ["x", "", "-1", "1.5", "99999999999999999999"])
+def test_settings_that_make_no_sense_are_named(value: str) -> None:
+    with pytest.raises(SettingsError, match="CODESESSION_FILES"):
+        Settings.from_environment({"CODESESSION_FILES": value})
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_numbers_that_are_none(value: str) -> None:
+    with pytest.raises(SettingsError, match="CODESESSION_RUN_SECONDS"):
+        Settings.from_environment({"CODESESSION_RUN_SECONDS": value})
+
+
+def test_the_environment_of_user_code() -> None:
+    given = {
+        "PATH": "/bin",
+        "CODESESSION_FILES": "1",
+        "KUBERNETES_PORT": "x",
+        "PYTHONPATH": "/x",
+        "OMP_NUM_THREADS": "1",
+    }
+    assert user_environment(given) == {
+        "PATH": "/bin",
+        "OMP_NUM_THREADS": "1",
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "Agg",
+    }
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_ring_is_bounded_in_count_bytes_and_age() -> None:
+    clock = Clock()
+    ring: Ring[str] = Ring(count=3, size=100, seconds=10, clock=clock)
+    for key in "abcd":
+        ring.add(key, key.upper(), 1)
+    assert [ring.get(key) for key in "abcd"] == [None, "B", "C", "D"]
+    ring.add("e", "E", 99)
+    assert [ring.get(key) for key in "bcde"] == [None, None, "D", "E"]
+    ring.add("f", "F", 1000)
+    assert [ring.get(key) for key in "def"] == [None, None, "F"]
+    clock.now = 10.5
+    assert ring.get("f") is None
+    assert len(ring) == 0
+
+
+def test_scan_sees_regular_files_only(tmp_path: Path) -> None:
+    (tmp_path / "dir" / "__pycache__").mkdir(parents=True)
+    for name in ("file", "dir/file", "dir/__pycache__/x.pyc", ".hidden", ".codesession-put-1"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "loop").symlink_to(".")
+    os.mkfifo(tmp_path / "fifo")
+    snapshot = look(tmp_path)
+    assert sorted(snapshot.files) == [".hidden", "dir/file", "file"]
+    assert snapshot.complete
+
+
+def test_scan_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path.joinpath(*["d"] * 40)
+    deep.mkdir(parents=True)
+    (deep / "file").write_text("x")
+    assert not look(tmp_path).complete
+    monkeypatch.setattr(scanning, "MAX_ENTRIES", 5)
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    for number in range(10):
+        (wide / f"{number}").write_text("")
+    snapshot = look(wide)
+    assert len(snapshot.files) == 5
+    assert not snapshot.complete
+
+
+def test_differences_show_every_kind_of_change(tmp_path: Path) -> None:
+    for name in ("kept", "grown", "rewritten", "replaced", "gone", "renamed"):
+        (tmp_path / name).write_text("12345")
+    before = look(tmp_path)
+    (tmp_path / "grown").write_text("123456")
+    (tmp_path / "rewritten").write_text("54321")
+    (tmp_path / "new").write_text("54321")
+    (tmp_path / "new").rename(tmp_path / "replaced")
+    (tmp_path / "gone").unlink()
+    (tmp_path / "renamed").rename(tmp_path / "name")
+    assert differences(before, look(tmp_path)) == (
+        ["grown", "name", "replaced", "rewritten"],
+        ["gone", "renamed"],
+    )
+
+
+def test_nothing_is_called_deleted_when_not_all_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}").write_text("")
+    before = look(tmp_path)
+    monkeypatch.setattr(scanning, "MAX_ENTRIES", 5)
+    assert differences(before, look(tmp_path)) == ([], [])
+
+
+def test_languages_that_the_image_lacks_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(available(["bash", "py", "cobol"])) == ["bash", "py"]
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert list(available(["bash", "py"])) == ["py"]
+
+
+def test_descent_is_told_from_proc() -> None:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        assert is_descendant(child.pid)
+        assert not is_descendant(os.getppid())
+        assert not is_descendant(1)
+        child.kill()
+    assert is_descendant(child.pid)
+
+
+def look(directory: Path) -> scanning.Snapshot:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        return scan(descriptor)
+    finally:
+        os.close(descriptor)
