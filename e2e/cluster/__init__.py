@@ -4,3 +4,9 @@
 
 Standard library only: it runs before anything of the project is installed.
 """
+
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.instance import Cluster
+from e2e.cluster.provider import down, up
+
+__all__ = ["Cluster", "ClusterError", "down", "up"]

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.cluster import cache, config
+from e2e.cluster import cache, config, packages
 from e2e.cluster.shell import run
 
 HELPER = "localhost/codesession-e2e-helper:1"
 COREDNS = "localhost/codesession-e2e-coredns:1"
-_APPLETS = ("sh", "cat", "chmod", "echo", "id", "ls", "mkdir", "mv", "nc", "nslookup", "rm", "sleep", "wget")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +28,21 @@ class Image:
 
 
 def own_images() -> list[Image]:
-    applets = {f"bin/{name}": "/bin/busybox" for name in _APPLETS}
     return [
         Image(config.PAUSE_IMAGE, ["/pause"], {"pause": cache.binary("pause")}, {}),
-        Image(HELPER, ["/bin/sh"], {"bin/busybox": Path("/bin/busybox")}, applets),
+        helper(),
         Image(COREDNS, ["/coredns"], {"coredns": cache.binary("coredns")}, {}),
     ]
+
+
+def helper() -> Image:
+    """A shell and its tools: for the local-path provisioner, and for tests that need just any program.
+
+    Busybox's `wget` crashes without glibc's name service modules, which a static image lacks; `nc` does not.
+    """
+    tools = set(run([packages.BUSYBOX, "--list"]).split()) - {"busybox"}
+    links = {f"bin/{tool}": "/bin/busybox" for tool in sorted(tools)}
+    return Image(HELPER, ["/bin/sh"], {"bin/busybox": Path(packages.BUSYBOX)}, links)
 
 
 def write(image: Image, target: Path) -> None:

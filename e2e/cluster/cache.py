@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Iterator
 from pathlib import Path
+
+from e2e.cluster import build, components
+from e2e.cluster.locks import held as lock
+
+__all__ = ["binary", "build_all", "directory", "folder", "lock"]
 
 
 def directory() -> Path:
@@ -16,17 +18,16 @@ def directory() -> Path:
     return path
 
 
-@contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock across processes; it ends with the process, whatever becomes of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def binary(name: str) -> Path:
-    """A cluster component's executable, built first if it must be."""
-    from e2e.cluster import build, components
+    """A cluster component's executable, built first if it must be. Raises ClusterError."""
+    return build.component(components.providing(name), directory() / "bin") / name
 
-    return build.component(components.providing(name)) / name
+
+def folder(component: str) -> Path:
+    """Everything that was built of a component, executables and assets."""
+    return build.component(components.named(component), directory() / "bin")
+
+
+def build_all() -> None:
+    for component in components.all_components():
+        build.component(component, directory() / "bin")

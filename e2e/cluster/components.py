@@ -24,10 +24,11 @@ class Patch:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """`binaries` maps an executable's name to its Go package."""
+    """`binaries` maps an executable's name to its Go package, `assets` a name to a module and its folder."""
 
     name: str
     binaries: Mapping[str, str]
+    assets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     ldflags: str = "-s -w"
     patches: tuple[Patch, ...] = field(default=())
 
@@ -48,6 +49,13 @@ def providing(binary: str) -> Component:
     raise ClusterError(f"no component provides {binary}")
 
 
+def named(name: str) -> Component:
+    for component in all_components():
+        if component.name == name:
+            return component
+    raise ClusterError(f"no component is called {name}")
+
+
 def _kubernetes() -> Component:
     major, minor, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
     values = {"gitVersion": KUBERNETES_VERSION, "gitMajor": major, "gitMinor": minor}
@@ -59,7 +67,7 @@ def _kubernetes() -> Component:
     names = ("apiserver", "controller-manager", "scheduler", "proxy")
     binaries = {f"kube-{name}": f"k8s.io/kubernetes/cmd/kube-{name}" for name in names}
     binaries |= {name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kubectl")}
-    return Component("kubernetes", binaries, " ".join(["-s -w", *stamps]))
+    return Component("kubernetes", binaries, ldflags=" ".join(["-s -w", *stamps]))
 
 
 def _gvisor(may_set_oom_score: bool) -> Component:
@@ -85,6 +93,7 @@ _SIMPLE = [
     Component(
         "calico",
         {"calico-felix": f"{_CALICO}/felix/cmd/calico-felix", "calico": f"{_CALICO}/cni-plugin/cmd/calico"},
+        assets={"crds": (_CALICO, "libcalico-go/config/crd")},
     ),
     Component("coredns", {"coredns": "github.com/coredns/coredns"}),
     Component(

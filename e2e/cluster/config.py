@@ -18,6 +18,7 @@ def containerd(state: Path) -> str:
     return f"""version = 3
 root = "{state}/containerd"
 state = "{state}/containerd-run"
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
 [grpc]
 address = "{state}/containerd.sock"
 [ttrpc]
@@ -103,7 +104,7 @@ def cni(instance: Instance) -> str:
         "log_file_path": f"{instance.state}/log/cni.log",
         "ipam": {"type": "host-local", "subnet": "usePodCidr", "dataDir": f"{instance.state}/cni/addresses"},
         "policy": {"type": "k8s"},
-        "kubernetes": {"kubeconfig": str(instance.kubeconfig)},
+        "kubernetes": {"kubeconfig": str(instance.cluster.kubeconfig)},
     }
     portmap = {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}}
     return json.dumps({"cniVersion": "0.3.1", "name": instance.name, "plugins": [calico, portmap]})
@@ -123,9 +124,10 @@ def felix(instance: Instance) -> dict[str, str]:
         "LOGSEVERITYFILE": "none",
         "LOGSEVERITYSCREEN": "warning",
         "USAGEREPORTINGENABLED": "false",
+        "MTUIFACEPATTERN": f"^{instance.node_link}$",
     }
     environment = {f"FELIX_{name}": value for name, value in values.items()}
-    return environment | {"KUBECONFIG": str(instance.kubeconfig), "DATASTORE_TYPE": "kubernetes"}
+    return environment | {"KUBECONFIG": str(instance.cluster.kubeconfig), "DATASTORE_TYPE": "kubernetes"}
 
 
 def audit_policy() -> str:

@@ -128,7 +128,7 @@ def local_path_provisioner(instance: Instance, helper_image: str) -> Daemon:
     return Daemon(
         "local-path-provisioner",
         {
-            "kubeconfig": instance.kubeconfig,
+            "kubeconfig": instance.cluster.kubeconfig,
             "config": instance.state / "local-path.json",
             "helper-image": helper_image,
             "namespace": "local-path-storage",

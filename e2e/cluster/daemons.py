@@ -2,44 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import subprocess
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from e2e.cluster import cgroups, namespaces
 from e2e.cluster.controlplane import Daemon
+from e2e.cluster.errors import ClusterError
 from e2e.cluster.instance import Instance
+from e2e.cluster.shell import run
 
 # CNI plugins and containerd look for these on the PATH.
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The shell moves itself into the control groups before it forks, so that nothing is ever outside them; and it
+# ends at once, so that the daemon is nobody's child here.
+_SPAWN = """set -e
+for group in $CGROUPS; do echo $$ >"$group/cgroup.procs"; done
+unset CGROUPS
+"$@" >>"$0" 2>&1 </dev/null &
+echo $!
+"""
 
 
 def start(instance: Instance, daemon: Daemon, binary: Path) -> None:
-    """Start it in the cluster's network namespace unless it runs already; its output goes to log/."""
+    """Start it inside the cluster's namespaces unless it runs already; its output goes to log/."""
     state = instance.state
     record = state / "run" / daemon.binary
     if alive(record):
         return
-    # Not `ip netns exec`: that remounts /sys, and the kubelet then finds no cgroups.
-    command = ["nsenter", f"--net=/run/netns/{instance.name}", str(binary), *daemon.words()]
+    groups = " ".join(str(group) for group in cgroups.add(instance.name))
     environment = {
         "PATH": f"{state}/bin:{_SYSTEM_PATH}",
         "HOME": str(state),
+        "CGROUPS": groups,
         **daemon.environment,
     }
-    with (state / "log" / f"{daemon.binary}.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=state,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    shell = ["/bin/sh", "-c", _SPAWN, str(log(state, daemon.binary))]
+    command = [*shell, *namespaces.enter(instance), str(binary), *daemon.words()]
+    pid = int(run(command, cwd=state, env=environment, new_session=True))
     record.parent.mkdir(exist_ok=True)
-    record.write_text(f"{process.pid} {started(process.pid)}")
+    record.write_text(f"{pid} {started(pid)}")
+
+
+def log(state: Path, name: str) -> Path:
+    return state / "log" / f"{name}.log"
+
+
+def dead(state: Path) -> list[str]:
+    """Names of the daemons that were started and have ended."""
+    return [record.name for record in sorted((state / "run").glob("*")) if not alive(record)]
+
+
+def forget_dead(state: Path) -> None:
+    """So that `until` speaks up only for those that end from now on."""
+    for name in dead(state):
+        (state / "run" / name).unlink()
 
 
 def alive(record: Path) -> bool:
@@ -60,30 +80,31 @@ def started(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def stop(records: Path, grace: float = 5.0) -> None:
-    """End every recorded process: TERM, then KILL after `grace` seconds."""
-    running = [record for record in sorted(records.glob("*")) if alive(record)]
-    for record in running:
-        _signal(record, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while any(alive(record) for record in running) and time.monotonic() < deadline:
+def until(state: Path, what: str, done: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait. Raises ClusterError after `seconds`, or at once when a daemon ends."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        for name in dead(state):
+            tail = log(state, name).read_text(errors="replace").splitlines()[-3:]
+            raise ClusterError("\n".join([f"{name} has ended; its log says:", *tail]))
+        if time.monotonic() > deadline:
+            raise ClusterError(f"{what} was not there after {seconds:.0f} s: see {state / 'log'}")
+        time.sleep(0.1)
+
+
+def kill(find: Callable[[], set[int]], patience: float = 10.0) -> None:
+    """KILL what is found until nothing is: what is dying may still start something. Raises ClusterError."""
+    deadline = time.monotonic() + patience
+    while pids := {pid for pid in find() if started(pid)}:
+        if time.monotonic() > deadline:
+            raise ClusterError(f"processes do not end: {sorted(pids)}")
+        for pid in pids - {os.getpid()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
-    for record in running:
-        _signal(record, signal.SIGKILL)
 
 
-def kill(pids: set[int]) -> None:
-    """KILL these and wait until they are gone; a process in the kernel's hands is given 10 s."""
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    deadline = time.monotonic() + 10
-    while any(started(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-
-
-def _signal(record: Path, number: int) -> None:
-    if alive(record):
-        os.kill(int(record.read_text().split()[0]), number)
+def recorded(state: Path) -> set[int]:
+    """Pids of the daemons that are alive."""
+    records: Sequence[Path] = list((state / "run").glob("*"))
+    return {int(record.read_text().split()[0]) for record in records if alive(record)}

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.cluster.errors import ClusterError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 STATE = Path("/var/lib/codesession-e2e")
 NODE = "node"
 _NETWORKS = [ipaddress.IPv4Network(f"10.200.{n}.0/24") for n in range(1, 250)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A running cluster: how to talk to it, and where its NodePorts answer."""
+
+    kubeconfig: Path
+    node_address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +33,8 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """Name of the network namespace, the cgroup and the CNI network."""
-        return f"codesession-{self.id}"
+        """Of the network namespace, the control group and the CNI network."""
+        return name(self.id)
 
     @property
     def state(self) -> Path:
@@ -38,29 +50,38 @@ class Instance:
 
     @property
     def host_link(self) -> str:
-        return f"cs{self.id}h"
+        return host_link(self.id)
 
     @property
     def node_link(self) -> str:
         return f"cs{self.id}n"
 
     @property
-    def kubeconfig(self) -> Path:
-        return self.state / "pki" / "admin.kubeconfig"
+    def cluster(self) -> Cluster:
+        return Cluster(self.state / "pki" / "admin.kubeconfig", self.node_address)
 
 
 def instance_id(checkout: Path) -> str:
     return hashlib.sha256(str(checkout.resolve()).encode()).hexdigest()[:6]
 
 
+def name(id_: str) -> str:
+    return f"codesession-{id_}"
+
+
 def state(id_: str) -> Path:
     return STATE / id_
 
 
-def choose_network(id_: str, taken: list[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
-    """The first free network, beginning at one that depends on the checkout. ValueError when none is."""
+def host_link(id_: str) -> str:
+    """At most 15 characters, as the kernel wants it."""
+    return f"cs{id_}h"
+
+
+def choose_network(id_: str, taken: Sequence[ipaddress.IPv4Network]) -> ipaddress.IPv4Network:
+    """The first free network, beginning at one that depends on the checkout."""
     start = int(id_, 16) % len(_NETWORKS)
     for network in _NETWORKS[start:] + _NETWORKS[:start]:
         if not any(network.overlaps(other) for other in taken):
             return network
-    raise ValueError("every network of 10.200.0.0/16 is taken")
+    raise ClusterError("every network of 10.200.0.0/16 is taken")

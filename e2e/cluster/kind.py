@@ -1,33 +1,51 @@
 """The cluster as a `kind` node, where a Docker engine answers.
 
-Not exercised on machines without Docker, this project's own CI included: it is kept to what kind's
-documentation shows. The node gets runsc and its shim from the cache. The CNI is kind's own, which enforces
-NetworkPolicies since 0.24; the suite proves enforcement before it relies on it.
+Not exercised on machines without Docker, those of this project included: it is kept to what kind documents.
+The node gets runsc and its shim from the cache. The CNI is kind's own, which enforces NetworkPolicies since
+0.24; the suite proves enforcement before it relies on it.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
-from e2e.cluster import cache
-from e2e.cluster.instance import instance_id
+from e2e.cluster import cache, locks
+from e2e.cluster.errors import ClusterError
+from e2e.cluster.instance import CHECKOUT, Cluster, instance_id
+from e2e.cluster.instance import name as instance_name
 from e2e.cluster.progress import step
 from e2e.cluster.shell import run, succeeds
 
 VERSION = "v0.33.0"
-CHECKOUT = Path(__file__).resolve().parents[2]
-MANIFESTS = Path(__file__).parent / "manifests"
-_RUNTIME = """
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runsc]
-  runtime_type = "io.containerd.runsc.v1"
-"""
-_CONFIG = f"""
+_MANIFESTS = Path(__file__).parent / "manifests"
+_NAME = instance_name(instance_id(CHECKOUT))
+_NODE = f"{_NAME}-control-plane"
+# kind applies the patch that has the version of the node's own file and passes over the other.
+_CONFIG = """
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 containerdConfigPatches:
   - |-
-    {_RUNTIME.strip().replace(chr(10), chr(10) + "    ")}
+    version = 2
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runsc]
+      runtime_type = "io.containerd.runsc.v1"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runsc.options]
+      TypeUrl = "io.containerd.runsc.v1.options"
+      ConfigPath = "/etc/containerd/runsc.toml"
+  - |-
+    version = 3
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runsc]
+      runtime_type = "io.containerd.runsc.v1"
+    [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runsc.options]
+      TypeUrl = "io.containerd.runsc.v1.options"
+      ConfigPath = "/etc/containerd/runsc.toml"
+"""
+# The kubelet of a kind node names control groups as systemd does.
+_RUNSC = """[runsc_config]
+platform = "systrap"
+systemd-cgroup = "true"
 """
 
 
@@ -35,61 +53,72 @@ def available() -> bool:
     return succeeds(["docker", "info"])
 
 
-def name() -> str:
-    return f"codesession-{instance_id(CHECKOUT)}"
-
-
-def kubeconfig() -> Path:
-    return cache.directory() / "kind" / f"{name()}.kubeconfig"
-
-
-def is_up() -> bool:
-    return kubeconfig().exists() and succeeds(_kubectl("get", "--raw", "/readyz"))
-
-
-def up() -> None:
-    if is_up():
-        return
-    kind = _kind()
-    kubeconfig().parent.mkdir(parents=True, exist_ok=True)
-    with step("kind cluster"):
-        if name() in run([kind, "get", "clusters"]).split():
-            run([kind, "delete", "cluster", "--name", name()])
-        options = ["--name", name(), f"--kubeconfig={kubeconfig()}", "--config", "-", "--wait", "120s"]
-        run([kind, "create", "cluster", *options], stdin=_CONFIG)
-    with step("gVisor on the node"):
-        for binary in ("runsc", "containerd-shim-runsc-v1"):
-            run(["docker", "cp", cache.binary(binary), f"{_node()}:/usr/local/bin/{binary}"])
-        run(["docker", "exec", _node(), "systemctl", "restart", "containerd"])
-        run(_kubectl("apply", "-f", str(MANIFESTS / "runtimeclass.yaml")))
+def up() -> Cluster:
+    with locks.held(Path(__file__).parent):
+        if complaint():
+            _create()
+    return Cluster(_kubeconfig(), _address())
 
 
 def down() -> None:
-    run([_kind(), "delete", "cluster", "--name", name(), "--kubeconfig", kubeconfig()])
+    with locks.held(Path(__file__).parent):
+        run([_kind(), "delete", "cluster", "--name", _NAME, "--kubeconfig", _kubeconfig()])
+        _kubeconfig().unlink(missing_ok=True)
+
+
+def recorded() -> Cluster | None:
+    return Cluster(_kubeconfig(), _address()) if _kubeconfig().exists() else None
+
+
+def complaint() -> str | None:
+    if not _kubeconfig().exists():
+        return "down"
+    return None if succeeds(_kubectl("get", "runtimeclass", "gvisor")) else "half-made or stopped"
 
 
 def load(archive: Path) -> None:
+    if recorded() is None:
+        raise ClusterError("the cluster is not up")
     with step(f"load {archive.name}"):
-        run([_kind(), "load", "image-archive", archive, "--name", name()])
+        run([_kind(), "load", "image-archive", archive, "--name", _NAME])
 
 
-def node_address() -> str:
+def _create() -> None:
+    _kubeconfig().parent.mkdir(parents=True, exist_ok=True)
+    with step("kind cluster"):
+        if _NAME in run([_kind(), "get", "clusters"]).split():
+            run([_kind(), "delete", "cluster", "--name", _NAME])
+        options = ["--name", _NAME, f"--kubeconfig={_kubeconfig()}", "--config", "-", "--wait", "120s"]
+        run([_kind(), "create", "cluster", *options], stdin=_CONFIG)
+    with step("gVisor on the node"):
+        for binary in ("runsc", "containerd-shim-runsc-v1"):
+            run(["docker", "cp", cache.binary(binary), f"{_NODE}:/usr/local/bin/{binary}"])
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write(_RUNSC)
+            file.flush()
+            run(["docker", "cp", file.name, f"{_NODE}:/etc/containerd/runsc.toml"])
+        run(["docker", "exec", _NODE, "systemctl", "restart", "containerd"])
+        run(_kubectl("apply", "-f", str(_MANIFESTS / "runtimeclass.yaml")))
+
+
+def _kubeconfig() -> Path:
+    return cache.directory() / "kind" / f"{_NAME}.kubeconfig"
+
+
+def _address() -> str:
     template = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    return run(["docker", "inspect", "--format", template, _node()]).strip()
-
-
-def _node() -> str:
-    return f"{name()}-control-plane"
+    return run(["docker", "inspect", "--format", template, _NODE]).strip()
 
 
 def _kubectl(*words: str) -> list[str | Path]:
-    return [cache.binary("kubectl"), f"--kubeconfig={kubeconfig()}", *words]
+    return [cache.binary("kubectl"), f"--kubeconfig={_kubeconfig()}", *words]
 
 
 def _kind() -> Path:
-    target = cache.directory() / "bin" / f"kind-{VERSION}" / "kind"
-    if not target.exists():
-        with step(f"go install kind {VERSION}"):
-            environment = os.environ | {"GOBIN": str(target.parent)}
-            run(["go", "install", f"sigs.k8s.io/kind@{VERSION}"], env=environment)
-    return target
+    folder = cache.directory() / "bin" / f"kind-{VERSION}"
+    with locks.held(folder.with_name(f"{folder.name}.lock")):
+        if not (folder / "kind").exists():
+            with step(f"go install kind {VERSION}"):
+                environment = os.environ | {"GOBIN": str(folder)}
+                run(["go", "install", f"sigs.k8s.io/kind@{VERSION}"], env=environment)
+    return folder / "kind"

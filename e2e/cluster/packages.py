@@ -10,6 +10,7 @@ from e2e.cluster.errors import ClusterError
 from e2e.cluster.progress import step
 from e2e.cluster.shell import run
 
+BUSYBOX = "/bin/busybox"
 _PACKAGES = {
     "runc": "runc",
     "iptables": "iptables",
@@ -17,9 +18,10 @@ _PACKAGES = {
     "ipset": "ipset",
     "ip": "iproute2",
     "nsenter": "util-linux",
+    "mount": "mount",
     "sysctl": "procps",
     "openssl": "openssl",
-    "/bin/busybox": "busybox-static",
+    BUSYBOX: "busybox-static",
     "/usr/lib/cni/host-local": "containernetworking-plugins",
 }
 
@@ -33,9 +35,13 @@ def ensure() -> None:
         raise ClusterError(f"missing on this machine: {', '.join(missing)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"apt-get install {' '.join(missing)}"):
-        run(["apt-get", "update", "-qq"], env=environment)
-        run(["apt-get", "install", "-qq", "-y", "--no-install-recommends", *missing], env=environment)
+        apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300"]
+        run([*apt, "update"], env=environment)
+        run([*apt, "install", "-y", "--no-install-recommends", *missing], env=environment)
 
 
 def _present(tool: str) -> bool:
+    if tool == BUSYBOX:
+        # The package without "static" puts one there too, which runs in no image.
+        return Path(tool).exists() and b"/ld-linux" not in Path(tool).read_bytes()
     return Path(tool).exists() if tool.startswith("/") else shutil.which(tool) is not None

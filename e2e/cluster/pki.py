@@ -13,7 +13,8 @@ from e2e.cluster.shell import run
 
 SERVICE_ADDRESS = "10.96.0.1"
 _DAYS = "3650"
-_NEW_KEY = ("-newkey", "rsa:2048", "-nodes", "-keyout")
+_CURVE = ("-pkeyopt", "ec_paramgen_curve:prime256v1")
+_NEW_KEY = ("-newkey", "ec", *_CURVE, "-nodes", "-keyout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +45,21 @@ def identities(instance: Instance) -> list[Identity]:
 
 
 def create(instance: Instance, folder: Path) -> None:
-    """Fill `folder`; what is there already stays."""
-    if (folder / "complete").exists():
-        return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Fill `folder`, which must not be there yet."""
+    folder.mkdir(mode=0o700)
     subject = ["-subj", "/CN=codesession-e2e"]
     run(
         ["openssl", "req", "-x509", *_NEW_KEY, "ca.key", *subject, "-days", _DAYS, "-out", "ca.crt"],
         cwd=folder,
     )
-    run(["openssl", "genrsa", "-out", "service-accounts.key", "2048"], cwd=folder)
-    run(
-        ["openssl", "rsa", "-in", "service-accounts.key", "-pubout", "-out", "service-accounts.pub"],
-        cwd=folder,
-    )
+    run(["openssl", "genpkey", "-algorithm", "EC", *_CURVE, "-out", "service-accounts.key"], cwd=folder)
+    public = ["-pubout", "-out", "service-accounts.pub"]
+    run(["openssl", "pkey", "-in", "service-accounts.key", *public], cwd=folder)
     for identity in identities(instance):
         _issue(identity, folder)
         if identity.kubeconfig:
             text = kubeconfig(instance, identity.name, folder)
             (folder / f"{identity.name}.kubeconfig").write_text(text)
-    (folder / "complete").touch()
 
 
 def kubeconfig(instance: Instance, name: str, folder: Path) -> str:

@@ -15,12 +15,20 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
+    new_session: bool = False,
 ) -> str:
     """The command's output; ClusterError with the last lines of its complaint when it fails."""
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
-            words, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, check=False
+            words,
+            cwd=cwd,
+            env=env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=new_session,
         )
     except FileNotFoundError as error:
         raise ClusterError(f"{words[0]} is not installed") from error

@@ -1,0 +1,55 @@
+"""The control groups of a cluster: one of its own in every hierarchy, so that no process of it gets lost."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+_DAEMONS = "daemons"
+
+
+def add(name: str) -> list[Path]:
+    """Make the groups and answer those that daemons are to run in; the kubelet makes those of pods."""
+    groups = [root / name / _DAEMONS for root in _roots()]
+    for group in groups:
+        group.mkdir(parents=True, exist_ok=True)
+    return [group for group in groups if not _needs_processors(group)]
+
+
+def processes(name: str) -> set[int]:
+    pids: set[int] = set()
+    for root in _roots():
+        for file in (root / name).rglob("cgroup.procs"):
+            pids.update(int(pid) for pid in file.read_text().split())
+    return pids - {0}
+
+
+def remove(name: str, patience: float = 5.0) -> None:
+    """Remove the empty groups; the kernel may hold on to one for a moment: `patience` seconds."""
+    deadline = time.monotonic() + patience
+    for root in _roots():
+        groups = [path for path in (root / name).rglob("*") if path.is_dir()]
+        for group in [*sorted(groups, reverse=True), root / name]:
+            _remove(group, deadline)
+
+
+def _remove(group: Path, deadline: float) -> None:
+    while group.is_dir():
+        try:
+            group.rmdir()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _needs_processors(group: Path) -> bool:
+    """A `cpuset` of version 1 takes no process before the kubelet has given it processors."""
+    return (group / "tasks").exists() and (group / "cpuset.cpus").exists()
+
+
+def _roots() -> list[Path]:
+    """Of the version 1 controllers, and of version 2 where it is mounted."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    split = [line.split(" - ") for line in lines]
+    return [Path(head.split()[4]) for head, tail in split if tail.split()[0] in ("cgroup", "cgroup2")]
