@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.runner_client import Client, RunnerProcess, connected, running
+from runner_testing import Client, RunnerProcess, connected, running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -14,7 +14,7 @@ import pytest_asyncio
 from codesession_runner.connection import MAX_CHANNELS
 from codesession_runner.frames import MAX_PAYLOAD, WINDOW, Frame, Kind, credit, message
 from codesession_runner.server import MAX_CONNECTIONS
-from tests.runner_client import Client, RunnerProcess, connected, running
+from runner_testing import Client, RunnerProcess, connected, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

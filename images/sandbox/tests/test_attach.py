@@ -14,7 +14,7 @@ from codesession_runner.frames import Frame, Kind
 from codesession_runner.languages import Language
 from codesession_runner.run import Outcome, Run, end_of
 from codesession_runner.runs import MAX_WAITING, MAX_WAITING_BYTES, RING_COUNT, Runs
-from tests.runner_client import RunnerProcess, connected
+from runner_testing import RunnerProcess, connected
 
 COUNTED = b"echo once >> count; echo out; echo err >&2; until [ -e go ]; do sleep 0.02; done; echo end"
 

@@ -10,7 +10,7 @@ from typing import Any
 from codesession_runner.channel import Channel
 from codesession_runner.connection import Connection
 from codesession_runner.frames import Frame, Kind
-from tests.runner_client import Client
+from runner_testing import Client
 
 
 async def refuse(request: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:

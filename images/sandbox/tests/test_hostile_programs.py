@@ -12,7 +12,7 @@ import pytest
 
 from codesession_runner.frames import Kind
 from codesession_runner.processes import children_by_parent
-from tests.runner_client import Answer, Client, RunnerProcess, connected, running
+from runner_testing import Answer, Client, RunnerProcess, connected, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

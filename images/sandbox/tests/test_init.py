@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.runner_client import PACKAGE, Client, RunnerProcess, connected, running
+from runner_testing import PACKAGE, Client, RunnerProcess, connected, running
 
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
 

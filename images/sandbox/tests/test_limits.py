@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.runner_client import Client, RunnerProcess, connected, running
+from runner_testing import Client, RunnerProcess, connected, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

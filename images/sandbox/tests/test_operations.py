@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codesession_runner.frames import MAX_PAYLOAD, WINDOW, Frame, Kind
-from tests.runner_client import Client, RunnerProcess, connected, entries, running
+from runner_testing import Client, RunnerProcess, connected, entries, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

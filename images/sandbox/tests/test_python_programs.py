@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from tests.runner_client import Client
+from runner_testing import Client
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from codesession_runner.frames import Frame, Kind
-from tests.runner_client import PACKAGE, Client, RunnerProcess, connected, running
+from runner_testing import PACKAGE, Client, RunnerProcess, connected, running
 
 RELAY = [sys.executable, "-I", "-S", str(PACKAGE / "relay.py")]
 
