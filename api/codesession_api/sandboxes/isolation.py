@@ -54,8 +54,8 @@ class Plan:
     """Symbolic links of the sandbox's root: path to target."""
 
 
-def bubblewrap(plan: Plan, *, as_root: bool) -> list[str]:
-    """The arguments of `bwrap`, started by root or by anyone else.
+def bubblewrap(plan: Plan, *, binary: str, as_root: bool) -> list[str]:
+    """The arguments of `bwrap`, which is at `binary`, started by root or by anyone else.
 
     A user namespace of root's would map to the host's root, which owns the files of /proc/sys (core_pattern
     among them). So root's bwrap makes no such namespace, becomes another user, and that user makes one. PID 1
@@ -64,12 +64,12 @@ def bubblewrap(plan: Plan, *, as_root: bool) -> list[str]:
     """
     if as_root:
         return [
-            *_bwrap([*_AS_ROOT, *_view(plan)]),
+            *_bwrap(binary, [*_AS_ROOT, *_view(plan)]),
             *_LEAVE_ROOT,
-            *_bwrap([*_USER, ("--dev-bind", "/", "/")]),
+            *_bwrap("bwrap", [*_USER, ("--dev-bind", "/", "/")]),
             *plan.command,
         ]
-    return [*_bwrap([*_USER, *_NAMESPACES, ("--as-pid-1",), *_view(plan)]), *plan.command]
+    return [*_bwrap(binary, [*_USER, *_NAMESPACES, ("--as-pid-1",), *_view(plan)]), *plan.command]
 
 
 _USER: list[Words] = [
@@ -122,8 +122,8 @@ def _view(plan: Plan) -> list[Words]:
     ]
 
 
-def _bwrap(options: Sequence[Words]) -> list[str]:
-    return ["bwrap", *(word for option in options for word in option), "--"]
+def _bwrap(binary: str, options: Sequence[Words]) -> list[str]:
+    return [binary, *(word for option in options for word in option), "--"]
 
 
 def parents(plan: Plan) -> list[str]:

@@ -18,6 +18,7 @@ from codesession_api.sandboxes.host import Interpreter
 from codesession_api.sandboxes.isolation import Isolation, Mount, Plan
 from codesession_runner import frames
 
+BINARIES = {Isolation.GVISOR: "runsc", Isolation.BUBBLEWRAP: "bwrap"}
 _RUNNER = Path(frames.__file__).parent
 _USERS = "root:x:0:0::/:/usr/sbin/nologin\nsandbox:x:{0}:{0}::/tmp:/bin/bash\n"
 _GROUP = "root:x:0:\nsandbox:x:{0}:\n"
@@ -47,7 +48,7 @@ class Launcher:
         self._environment = environment
         self._directory = directory
         self._as_root = os.geteuid() == 0
-        self._runsc = shutil.which("runsc") or "runsc"
+        self._binary = shutil.which(BINARIES.get(kind, "")) or ""
         self._mounts, self._links = host.system()
         self._mounts += [*interpreter.mounts, Mount(str(_RUNNER), host.RUNNER), *self._accounts()]
 
@@ -76,13 +77,13 @@ class Launcher:
         plan = self._plan(str(workspace))
         outer = {"PATH": os.defpath}
         if self.kind is Isolation.BUBBLEWRAP:
-            return isolation.bubblewrap(plan, as_root=self._as_root), outer
+            return isolation.bubblewrap(plan, binary=self._binary, as_root=self._as_root), outer
         root = self._root(plan)
         document = isolation.oci_spec(plan, root=str(root))
         (directory / "config.json").write_text(json.dumps(document))
         state = str(self._directory / "runsc")
         command = isolation.runsc(
-            plan, binary=self._runsc, state=state, bundle=str(directory), name=session_id
+            plan, binary=self._binary, state=state, bundle=str(directory), name=session_id
         )
         return command, outer
 

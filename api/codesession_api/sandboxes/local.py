@@ -24,6 +24,8 @@ from codesession_api.settings import Settings
 from codesession_crds.names import new_id
 
 _RETRY_SECONDS = 5.0
+_SPARE_SECONDS = 10.0
+"""A session that was used more lately than that is not ended to make room for another."""
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class LocalSandboxes:
         self._claimed: dict[str, _Claimed] = {}
         self._warm: list[LocalSandbox] = []
         self._starting = 0
+        self._ahead: asyncio.Task[bool] | None = None
         self._failure: StartError | None = None
         self._taken = asyncio.Event()
         self._tasks = [self._loop.create_task(self._refill()), self._loop.create_task(self._end_idle())]
@@ -115,7 +118,7 @@ class LocalSandboxes:
         return Session(session_id, claimed, self._limits)
 
     async def claim(self, principal: Principal) -> Sandbox:
-        sandbox = self._pop_warm() or await self._start_claimed()
+        sandbox = await self._take()
         claimed = _Claimed(sandbox, principal, self._loop.time())
         self._claimed[sandbox.session_id] = claimed
         self._taken.set()
@@ -133,9 +136,10 @@ class LocalSandboxes:
             raise SandboxesUnavailable(f"no sandbox starts: {self._failure}")
 
     async def aclose(self) -> None:
-        for task in self._tasks:
+        tasks = [*self._tasks, *([self._ahead] if self._ahead else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.wait(self._tasks)
+        await asyncio.wait(tasks)
         alive = [*self._warm, *(claimed.sandbox for claimed in self._claimed.values())]
         self._warm.clear()
         self._claimed.clear()
@@ -146,21 +150,35 @@ class LocalSandboxes:
     def _alive(self) -> int:
         return len(self._claimed) + len(self._warm) + self._starting
 
-    def _pop_warm(self) -> LocalSandbox | None:
+    async def _pop_warm(self) -> LocalSandbox | None:
         while self._warm:
             sandbox = self._warm.pop(0)
             if not sandbox.child.connection.lost:
                 return sandbox
-            self._loop.create_task(sandbox.aclose())
+            await sandbox.aclose()
         return None
 
-    async def _start_claimed(self) -> LocalSandbox:
-        if self._alive >= self._settings.local_sandboxes:
+    async def _take(self) -> LocalSandbox:
+        """One started ahead, or else a new one, in the place of one out of use when there are too many."""
+        while (sandbox := await self._pop_warm()) is None:
+            if self._alive < self._settings.local_sandboxes:
+                try:
+                    return await self._start()
+                except StartError as error:
+                    raise SandboxesUnavailable(f"the sandbox did not start: {error}") from error
+            if self._ahead:
+                await asyncio.wait([self._ahead])
+            else:
+                await self._end_least_used()
+        return sandbox
+
+    async def _end_least_used(self) -> None:
+        latest = self._loop.time() - _SPARE_SECONDS
+        idle = {name: claimed.idle_since() for name, claimed in self._claimed.items()}
+        unused = {name: since for name, since in idle.items() if since is not None and since <= latest}
+        if not unused:
             raise SandboxesBusy(f"all {self._settings.local_sandboxes} sandboxes are in use")
-        try:
-            return await self._start()
-        except StartError as error:
-            raise SandboxesUnavailable(f"the sandbox did not start: {error}") from error
+        await self._end(min(unused, key=unused.__getitem__))
 
     async def _start(self) -> LocalSandbox:
         self._starting += 1
@@ -182,11 +200,18 @@ class LocalSandboxes:
             if missing <= 0 or self._alive >= self._settings.local_sandboxes:
                 await self._taken.wait()
                 continue
-            try:
-                self._warm.append(await self._start())
-            except StartError as error:
-                logger.error("no sandbox could be started ahead: %s", error)
+            self._ahead = self._loop.create_task(self._start_ahead())
+            started, self._ahead = await self._ahead, None
+            if not started:
                 await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _start_ahead(self) -> bool:
+        try:
+            self._warm.append(await self._start())
+        except StartError as error:
+            logger.error("no sandbox could be started ahead: %s", error)
+            return False
+        return True
 
     async def _end_idle(self) -> None:
         while True:

@@ -12,11 +12,10 @@ from codesession_api.ports import Outcome, RunSpec
 from codesession_api.sandboxes.child import StartError
 from codesession_api.sandboxes.connection import Connection
 from codesession_api.sandboxes.isolation import Isolation
-from codesession_api.sandboxes.launch import Launcher, LocalSandbox
+from codesession_api.sandboxes.launch import BINARIES, Launcher, LocalSandbox
 from codesession_api.sandboxes.session import Limits, Session
 from codesession_crds.names import new_id
 
-_BINARIES = {Isolation.GVISOR: "runsc", Isolation.BUBBLEWRAP: "bwrap"}
 _SECONDS = 30.0
 _LIMITS = Limits(run_seconds=_SECONDS, output_bytes=4096, file_bytes=4096, files=10)
 
@@ -26,7 +25,7 @@ logger = logging.getLogger(__name__)
 async def choose(launcher: Callable[[Isolation], Launcher], *, unsafe: bool) -> Isolation:
     """gVisor, else bubblewrap, else nothing if `unsafe`. Raises SandboxesUnavailable with the reasons."""
     reasons = []
-    for kind, binary in _BINARIES.items():
+    for kind, binary in BINARIES.items():
         reason = await fault(launcher(kind)) if shutil.which(binary) else "not on the PATH"
         if reason is None:
             return kind
