@@ -1,0 +1,1 @@
+"""LibreChat's real clients, driven from Python without a language model."""

@@ -1,0 +1,110 @@
+// LibreChat's side of the wire, driven by lines: a JSON command on stdin, a JSON reply on stdout, in order.
+//
+//   {"op": "call", "tool", "args", "files"}                    one tool call, as LibreChat builds the tool
+//   {"op": "turn", "conversation", "tool", "args", "files"?}   through the ToolNode, which carries files over
+//   {"op": "upload", "path", "fields": [[name, value]], "files": [{"name", "base64"}]}
+//   {"op": "http", "method", "path", "query", "timeout_ms"?}
+//
+// Replies are {"result"} or {"error": {name, message}}. CODE_API_* give the client's version, base URL and key.
+import http from 'node:http';
+import readline from 'node:readline';
+import { Readable } from 'node:stream';
+import axios from 'axios';
+import FormData from 'form-data';
+import { AIMessage } from '@langchain/core/messages';
+
+const { CODE_API_VERSION: version, CODE_API_BASE: base, CODE_API_KEY: key = '' } = process.env;
+const legacy = version.startsWith('3.1.');
+// What the clients log must not mix with the replies.
+for (const level of ['log', 'info', 'warn', 'debug']) console[level] = console.error;
+
+// 3.1 reads its endpoint when it is imported, and insists on a key.
+process.env.LIBRECHAT_CODE_BASEURL = base;
+process.env.LIBRECHAT_CODE_API_KEY = key || 'unused';
+const agents = (module) => import(`./agents/esm/tools/${module}.mjs`);
+const { createCodeExecutionTool } = await agents('CodeExecutor');
+const { ToolNode } = await agents('ToolNode');
+const createBashExecutionTool = legacy ? undefined : (await agents('BashExecutor')).createBashExecutionTool;
+
+const USER = '64b7f0000000000000000001';
+const headers = key ? { 'X-API-Key': key } : {};
+const toBase = (path) => base.replace(/\/+$/, '') + path;
+// LibreChat before 0.8.4 kept its sockets open, which broke later calls; it is the harder client to serve.
+const request = axios.create(legacy ? {} : { httpAgent: new http.Agent({ keepAlive: false }) });
+
+function createTool(name, files) {
+  const common = { baseUrl: base, executionProfile: 'default', authHeaders: () => headers };
+  if (name === 'bash_tool') return createBashExecutionTool({ ...common, files });
+  if (!legacy) return createCodeExecutionTool({ user_id: USER, files, codeSessionKey: 'execute_code', ...common });
+  return createCodeExecutionTool({ user_id: USER, files, LIBRECHAT_CODE_API_KEY: process.env.LIBRECHAT_CODE_API_KEY });
+}
+
+const reading = ({ content, artifact, status }) => ({ content, artifact: artifact ?? null, status: status ?? 'success' });
+
+let calls = 0;
+const toolCall = (name, args) => ({ name, args, id: `call_${++calls}`, type: 'tool_call' });
+
+const call = async ({ tool, args, files }) => reading(await createTool(tool, files).invoke(toolCall(tool, args)));
+
+const conversations = new Map();
+
+function conversation(name, files) {
+  if (!conversations.has(name)) {
+    const sessions = new Map();
+    if (files.length > 0) {
+      const session_id = files[0].storage_session_id ?? files[0].session_id;
+      sessions.set('execute_code', { session_id, files, lastUpdated: Date.now() });
+    }
+    const tools = legacy ? ['execute_code'] : ['execute_code', 'bash_tool'];
+    conversations.set(name, { sessions, node: new ToolNode({ tools: tools.map((t) => createTool(t)), sessions }) });
+  }
+  return conversations.get(name);
+}
+
+async function turn({ conversation: name, tool, args, files = [] }) {
+  const { node, sessions } = conversation(name, files);
+  const message = new AIMessage({ content: '', tool_calls: [toolCall(tool, args)] });
+  const { messages } = await node.invoke({ messages: [message] });
+  return { ...reading(messages[0]), carried: sessions.get('execute_code')?.files ?? [] };
+}
+
+async function upload({ path, fields, files }) {
+  const form = new FormData();
+  for (const [name, value] of fields) form.append(name, value);
+  // `filepath` keeps directories, and the stream leaves the length unknown, so the body is chunked.
+  for (const { name, base64 } of files) form.append('file', Readable.from([Buffer.from(base64, 'base64')]), { filepath: name });
+  const { data } = await request.post(toBase(path), form, {
+    headers: { ...form.getHeaders(), ...headers, 'User-Agent': 'LibreChat/1.0', 'User-Id': USER },
+    timeout: 120000,
+    maxBodyLength: Infinity,
+  });
+  return data;
+}
+
+async function plain({ method, path, query, timeout_ms = 15000 }) {
+  const response = await request.request({
+    method,
+    url: toBase(path),
+    params: query,
+    headers: { ...headers, 'User-Agent': 'LibreChat/1.0' },
+    responseType: 'arraybuffer',
+    timeout: timeout_ms,
+    validateStatus: () => true,
+  });
+  return { status: response.status, headers: { ...response.headers }, base64: Buffer.from(response.data).toString('base64') };
+}
+
+const operations = { call, turn, upload, http: plain };
+
+const shown = (error) => ({ name: error.name, message: error.response ? `HTTP ${error.response.status}` : error.message });
+
+for await (const line of readline.createInterface({ input: process.stdin })) {
+  const { op, ...command } = JSON.parse(line);
+  let reply;
+  try {
+    reply = { result: await operations[op](command) };
+  } catch (error) {
+    reply = { error: shown(error) };
+  }
+  process.stdout.write(`${JSON.stringify(reply)}\n`);
+}

@@ -1,0 +1,76 @@
+"""Installs the real clients into the cache: `@librechat/agents`, and just what its code tools import.
+
+The full dependency tree of a release is half a gigabyte, so its tarball is unpacked beside a locked, smaller
+set (`agents-<version>/`). Both are checked against committed digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+from e2e.cluster import cache
+
+HERE = Path(__file__).parent
+VERSIONS = ("3.1.63", "3.9.2")
+
+
+class InstallError(Exception):
+    """What npm said, or which digest is wrong."""
+
+
+def installed(version: str) -> Path:
+    """The folder with the client of this version and the driver in it, made at first use."""
+    source = HERE / f"agents-{version}"
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(source.iterdir()))).hexdigest()
+    target = cache.directory() / "clients" / f"{version}-{digest[:16]}"
+    with cache.lock(target.with_suffix(".lock")):
+        if not target.exists():
+            _install(source, target)
+        _put_driver(target)
+    return target
+
+
+def _install(source: Path, target: Path) -> None:
+    staging = target.with_suffix(".new")
+    shutil.rmtree(staging, ignore_errors=True)
+    shutil.copytree(source, staging)
+    _npm("ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", cwd=staging)
+    _unpack_agents(staging)
+    staging.rename(target)
+
+
+def _unpack_agents(folder: Path) -> None:
+    wanted = json.loads((folder / "package.json").read_text())["agents"]
+    packed = json.loads(_npm("pack", "--json", wanted["package"], cwd=folder))
+    # npm 11 gives an object by name, older ones a list.
+    (description,) = packed if isinstance(packed, list) else packed.values()
+    if description["integrity"] != wanted["integrity"]:
+        raise InstallError(f"{wanted['package']}: not the bytes that this suite was written against")
+    tarball = folder / description["filename"]
+    prefix = "package/dist/esm/"
+    with tarfile.open(tarball) as archive:
+        members = [member for member in archive if member.name.startswith(prefix)]
+        for member in members:
+            member.name = member.name.removeprefix(prefix)
+        archive.extractall(folder / "agents" / "esm", members=members, filter="data")
+    tarball.unlink()
+
+
+def _put_driver(target: Path) -> None:
+    """A copy, since an ES module finds packages from where it lies; renamed, as others may be starting it."""
+    fresh = target / f"driver.{os.getpid()}.mjs"
+    shutil.copy(HERE / "driver.mjs", fresh)
+    fresh.rename(target / "driver.mjs")
+
+
+def _npm(*arguments: str, cwd: Path) -> str:
+    done = subprocess.run(["npm", *arguments], cwd=cwd, check=False, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise InstallError(f"npm {arguments[0]} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from e2e.clients import install
+from e2e.clients.librechat import LibreChat
+from e2e.targets import Target, kubectl, release
+from e2e.targets.embedded import embedded
+
+# A machine with two cores that runs a cluster: one sandbox may take its time to start.
+PATIENCE = 150
+
+
+@pytest.fixture(scope="session")
+def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    # Every test leaves sandboxes behind, each with an interpreter of some 100 MB.
+    with embedded(tmp_path_factory.mktemp("embedded"), local_idle_seconds="20") as target:
+        yield target
+
+
+@pytest.fixture(scope="session")
+def chart_release() -> Iterator[Target]:
+    with release.installed() as target:
+        yield target
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("embedded_server", id="embedded", marks=pytest.mark.sandbox),
+        pytest.param("chart_release", id="cluster", marks=[pytest.mark.cluster, pytest.mark.timeout(600)]),
+    ],
+)
+def target(request: pytest.FixtureRequest) -> Target:
+    """The server under test. All that is promised of one is promised of the other."""
+    server: Target = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture(scope="session", params=install.VERSIONS)
+def client(target: Target, request: pytest.FixtureRequest) -> Iterator[LibreChat]:
+    """LibreChat's real client, old and new."""
+    with LibreChat(request.param, f"{target.url}/v1", target.key) as librechat:
+        yield librechat
+
+
+@pytest.fixture(scope="session")
+def http(target: Target) -> Iterator[httpx.Client]:
+    """Plain requests, for what the real clients do not send."""
+    with connected(target) as plain:
+        yield plain
+
+
+def connected(target: Target) -> httpx.Client:
+    return httpx.Client(base_url=target.url, headers=target.headers, timeout=PATIENCE, trust_env=False)
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_sessions(request: pytest.FixtureRequest) -> Iterator[None]:
+    """On a cluster a claimed session takes its place until it is idle for half an hour."""
+    yield
+    if "chart_release" in request.fixturenames or "cluster" in request.node.keywords:
+        used = [item for item in kubectl.items("codesessions", release.SANDBOXES) if "claim" in item["spec"]]
+        names = [item["metadata"]["name"] for item in used]
+        if names:
+            kubectl.out("delete", "codesessions", "-n", release.SANDBOXES, "--wait=false", *names)
