@@ -1,7 +1,8 @@
 """Runs a command on a cluster: `python -m e2e.run -- COMMAND`.
 
-The cluster is the one of KUBECONFIG, or else this machine's own (`e2e.cluster`): brought up for the command,
-and taken down afterwards unless it was up before (`make cluster` keeps one between runs).
+The cluster is the one of KUBECONFIG, whose nodes must have the images, or this machine's own (`e2e.cluster`),
+brought up for the command with images built from this checkout. It is taken down afterwards unless it was up
+before: `make cluster` keeps one between runs.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ def main(arguments: list[str]) -> int:
         return subprocess.run(command, check=False).returncode
     was_up = subprocess.run([*CLUSTER, "status"], check=False, stdout=subprocess.DEVNULL).returncode == 0
     try:
-        if subprocess.run([*CLUSTER, "up"], check=False).returncode != 0:
-            return 1
+        for step in ([*CLUSTER, "up"], [sys.executable, "-m", "images.build", "--load"]):
+            if subprocess.run(step, check=False).returncode != 0:
+                return 1
         kubeconfig = subprocess.run([*CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
         environment = os.environ | {"KUBECONFIG": kubeconfig.stdout.strip()}
         return subprocess.run(command, check=False, env=environment).returncode
