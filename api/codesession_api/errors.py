@@ -31,6 +31,14 @@ class ApiError(Exception):
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
+class TooLarge(ApiError):
+    """One thing is over its limit: `what` is a file, or the upload as a whole."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(413, "too_large", f"The {what} is over the limit of {limit} bytes.")
+        self.what = what
+
+
 class SandboxError(Exception):
     """One sandbox did not do what it was asked: the base of the causes below."""
 

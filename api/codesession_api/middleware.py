@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -14,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from codesession_api.errors import refusal
 from codesession_api.log import request_id
+from codesession_api.settings import MIB
 from codesession_crds.names import new_id
 
 access = logging.getLogger("codesession.access")
@@ -22,6 +25,8 @@ _SLASHES = re.compile("/{2,}")
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _QUIET = frozenset({"/livez", "/readyz"})
 _CLIENT_LEFT = 499
+_LINGER_SECONDS = 5.0
+_LINGER_BYTES = 64 * MIB
 
 
 class Edge:
@@ -35,7 +40,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         scope["path"] = plain(scope["path"])
-        await _Exchange(scope, send).serve(self._app, receive)
+        await _Exchange(scope, receive, send).serve(self._app)
 
 
 def plain(path: str) -> str:
@@ -49,18 +54,21 @@ def plain(path: str) -> str:
 class _Exchange:
     """One request and its response."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
+        self._next = receive
         self._forward = send
         self._status: int | None = None
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        headers = dict(scope["headers"])
+        self._unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
         self._id = given if _GIVEN_ID.fullmatch(given) else new_id()
 
-    async def serve(self, app: ASGIApp, receive: Receive) -> None:
+    async def serve(self, app: ASGIApp) -> None:
         request_id.set(self._id)
         begun = time.perf_counter()
         try:
-            await app(self._scope, receive, self._send)
+            await app(self._scope, self._receive, self._send)
         except ClientDisconnect:
             pass
         except Exception as error:
@@ -78,7 +86,25 @@ class _Exchange:
             # off an exec that comes to use it: no other response lets its socket be used again.
             if self._scope["path"] != "/exec":
                 headers["connection"] = "close"
+        if message["type"] == "http.response.body" and self._unread and not message.get("more_body"):
+            await self._forward({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body"}
         await self._forward(message)
+
+    async def _receive(self) -> Message:
+        message = await self._next()
+        self._unread = self._unread and message.get("more_body", False)
+        return message
+
+    async def _linger(self) -> None:
+        """Read what a client is still sending, for a while: closing on it would reset the connection, and the
+        answer that says why would be lost on the way."""
+        read = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while self._unread and read < _LINGER_BYTES:
+                    read += len((await self._receive()).get("body", b""))
 
     async def _fail(self, error: Exception) -> None:
         if self._status is not None:

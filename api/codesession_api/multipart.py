@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from codesession_api.errors import ApiError, bad_request
+from codesession_api.errors import TooLarge, bad_request
 
 _PART_END = object()
 _BODY_END = object()
@@ -122,11 +122,11 @@ class _Body:
         self._events.append(data[start:end])
 
 
-async def limited(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
-    """The same bytes, until they are more than `limit`: then ApiError 413."""
+async def limited(stream: AsyncIterator[bytes], limit: int, what: str) -> AsyncIterator[bytes]:
+    """The same bytes, until they are more than `limit`. Raises TooLarge."""
     seen = 0
     async for chunk in stream:
         seen += len(chunk)
         if seen > limit:
-            raise ApiError(413, "too_large", f"The upload is over the limit of {limit} bytes.")
+            raise TooLarge(what, limit)
         yield chunk

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from codesession_api import keys, names
-from codesession_api.errors import ApiError, bad_request
+from codesession_api.errors import TooLarge, bad_request
 from codesession_api.files import READ_ONLY, Files, ascii_value
 from codesession_api.keys import FileKey
 from codesession_api.multipart import Part, limited
@@ -61,12 +61,15 @@ class Uploader:
         if key.name != original:
             metadata = {**metadata, "original-name": ascii_value(original)}
         try:
-            await self._files.add(key, limited(part.chunks(), self._settings.upload_file_bytes), metadata)
-        except ApiError as refused:
-            if not batch or refused.status != 413:
+            await self._files.add(key, self._limited(part), metadata)
+        except TooLarge as refused:
+            if not batch or refused.what != "file":
                 raise
             return Uploaded(key.file_id, original, refused.message)
         return Uploaded(key.file_id, original)
+
+    def _limited(self, part: Part) -> AsyncIterator[bytes]:
+        return limited(part.chunks(), self._settings.upload_file_bytes, "file")
 
 
 async def _note(part: Part, metadata: dict[str, str]) -> None:

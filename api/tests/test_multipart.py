@@ -95,7 +95,7 @@ async def test_a_long_field_is_refused() -> None:
 
 
 async def test_more_bytes_than_allowed_are_refused_as_they_come() -> None:
-    taken = limited(stream(bytes(100), 30), 70)
+    taken = limited(stream(bytes(100), 30), 70, "file")
     assert [len(await anext(taken)) for _ in range(2)] == [30, 30]
     with pytest.raises(ApiError) as refused:
         await anext(taken)

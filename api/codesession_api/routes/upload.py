@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from codesession_api.errors import ApiError
+from codesession_api.errors import TooLarge
 from codesession_api.multipart import limited, parts
 from codesession_api.ports import Principal
 from codesession_api.services import By, Services, With
@@ -41,8 +41,8 @@ async def _receive(request: Request, services: Services, principal: Principal, *
     limit = services.settings.upload_bytes
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
-        raise ApiError(413, "too_large", f"The upload is over the limit of {limit} bytes.")
-    form = parts(request.headers.get("content-type", ""), limited(request.stream(), limit))
+        raise TooLarge("upload", limit)
+    form = parts(request.headers.get("content-type", ""), limited(request.stream(), limit, "upload"))
     return await services.uploader.receive(principal.tenant, form, batch=batch)
 
 
