@@ -1,0 +1,239 @@
+"""Claims as decisions: tables and properties."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codesession_api.ports import Principal
+from codesession_api.sandboxes import claims
+from codesession_api.sandboxes.claims import SessionView
+from codesession_api.sandboxes.environments import EnvironmentView, parse_environment
+from codesession_api.sandboxes.session import Limits
+from codesession_crds.session import CodeSession
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+IDLE = timedelta(seconds=1800)
+ALICE = Principal("a" * 32, "1" * 32)
+
+WARM = SessionView(
+    name="s" + "0" * 20,
+    uid="u",
+    version="7",
+    environment="default",
+    owner=None,
+    claimed_at=None,
+    shutdown_time=None,
+    max_lifetime=DAY,
+    running=True,
+    phase="Ready",
+    reason="Ready",
+    pod="s" + "0" * 20,
+    pod_uid="p",
+)
+CLAIMED = dataclasses.replace(WARM, owner=ALICE, claimed_at=NOW, shutdown_time=NOW + IDLE)
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "apiVersion": "codesession.dev/v1alpha1",
+        "kind": "CodeSession",
+        "metadata": {"name": WARM.name, "uid": "u", "resourceVersion": "7"},
+        "spec": {"environmentRef": {"name": "default"}, "maxLifetimeSeconds": 86400},
+        "status": {
+            "phase": "Ready",
+            "podName": WARM.pod,
+            "podUID": "p",
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Ready"}],
+        },
+    }
+    for part, values in changes.items():
+        body[part] = {**body[part], **values}
+    return body
+
+
+CLAIM = {"tenant": ALICE.tenant, "principal": ALICE.principal, "claimedAt": "2026-11-21T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, WARM),
+        ({"spec": {"claim": CLAIM, "shutdownTime": "2026-11-21T12:30:00Z"}}, CLAIMED),
+        ({"metadata": {"deletionTimestamp": "x"}}, dataclasses.replace(WARM, running=False)),
+        ({"spec": {"operatingMode": "Suspended"}}, dataclasses.replace(WARM, running=False)),
+        ({"status": {"phase": "Pending"}}, dataclasses.replace(WARM, phase="Pending")),
+        ({"status": {"podUID": None, "podName": None}}, dataclasses.replace(WARM, pod="", pod_uid="")),
+    ],
+)
+def test_a_session_as_the_api_sees_it(changes: dict[str, Any], expected: SessionView) -> None:
+    assert claims.parse_session(manifest(**changes)) == expected
+
+
+def test_a_session_without_a_status_is_not_ready() -> None:
+    body = manifest()
+    del body["status"]
+    view = claims.parse_session(body)
+    assert (view.phase, view.ready, view.warm) == ("Pending", False, False)
+
+
+@pytest.mark.parametrize(
+    ("change", "warm"),
+    [
+        ({}, True),
+        ({"owner": ALICE}, False),
+        ({"running": False}, False),
+        ({"phase": "Pending"}, False),
+        ({"phase": "Failed"}, False),
+        ({"pod_uid": ""}, False),
+    ],
+)
+def test_what_is_warm(change: dict[str, Any], warm: bool) -> None:
+    assert dataclasses.replace(WARM, **change).warm is warm
+
+
+def named(name: str, **change: Any) -> SessionView:
+    return dataclasses.replace(WARM, name=name, **change)
+
+
+def test_candidates_are_warm_of_the_environment_not_taken_and_dialled_ones_first() -> None:
+    sessions = [
+        named("far-1"),
+        named("near", pod="near"),
+        named("claimed", owner=ALICE),
+        named("other", environment="gpu"),
+        named("taken"),
+        named("far-2"),
+    ]
+    found = claims.candidates(
+        sessions,
+        "default",
+        taken={"taken"},
+        dialled=lambda name: name == "near",
+        shuffle=lambda views: views.reverse(),
+    )
+    assert [view.name for view in found] == ["near", "far-2", "far-1"]
+
+
+def test_candidates_come_in_random_order() -> None:
+    sessions = [named(f"s{number}") for number in range(8)]
+    orders = {
+        tuple(view.name for view in claims.candidates(sessions, "default", taken=(), dialled=lambda _: False))
+        for _ in range(20)
+    }
+    assert len(orders) > 1
+
+
+def test_a_claim_and_a_new_session_are_valid_resources() -> None:
+    now = NOW + timedelta(microseconds=999_999)
+    claim = claims.claim_of(ALICE, now, IDLE, DAY)
+    assert claim == {"claim": CLAIM, "shutdownTime": "2026-11-21T12:30:00Z"}
+    session = CodeSession.model_validate(claims.new_session(WARM.name, "default", claim, DAY))
+    assert session.spec.shutdown_time == NOW + IDLE
+    assert session.spec.max_lifetime_seconds == 86400
+
+
+def test_a_claim_never_outlives_the_absolute_lifetime() -> None:
+    claim = claims.claim_of(ALICE, NOW, idle=DAY, max_lifetime=IDLE)
+    assert claim["shutdownTime"] == "2026-11-21T12:30:00Z"
+
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("view", "after", "shutdown"),
+    [
+        (CLAIMED, MINUTE, None),
+        (CLAIMED, 15 * MINUTE, None),
+        (CLAIMED, 16 * MINUTE, NOW + 46 * MINUTE),
+        (CLAIMED, 29 * MINUTE, NOW + 59 * MINUTE),
+        (dataclasses.replace(CLAIMED, max_lifetime=40 * MINUTE), 20 * MINUTE, NOW + 40 * MINUTE),
+        (dataclasses.replace(CLAIMED, max_lifetime=30 * MINUTE), 29 * MINUTE, None),
+        (WARM, MINUTE, None),
+    ],
+)
+def test_the_end_moves_when_less_than_half_is_left(
+    view: SessionView, after: timedelta, shutdown: datetime | None
+) -> None:
+    extension = claims.extension(view, NOW + after, IDLE, run=2 * MINUTE)
+    assert extension == (shutdown and {"shutdownTime": shutdown.strftime("%Y-%m-%dT%H:%M:%SZ")})
+
+
+def test_a_run_longer_than_half_the_idle_time_moves_the_end_earlier() -> None:
+    assert claims.extension(CLAIMED, NOW + 5 * MINUTE, IDLE, run=28 * MINUTE) is not None
+
+
+seconds = st.integers(min_value=60, max_value=100_000).map(lambda value: timedelta(seconds=value))
+
+
+@given(after=seconds, idle=seconds, lifetime=seconds, run=seconds)
+def test_extensions_go_forward_within_the_lifetime_and_end(
+    after: timedelta, idle: timedelta, lifetime: timedelta, run: timedelta
+) -> None:
+    spec = claims.claim_of(ALICE, NOW, idle, lifetime)
+    view = dataclasses.replace(
+        CLAIMED, max_lifetime=lifetime, shutdown_time=datetime.fromisoformat(spec["shutdownTime"])
+    )
+    assert view.shutdown_time is not None
+    extension = claims.extension(view, NOW + after, idle, run)
+    if extension is not None:
+        moved = datetime.fromisoformat(extension["shutdownTime"])
+        assert view.shutdown_time < moved <= NOW + lifetime
+        again = dataclasses.replace(view, shutdown_time=moved)
+        assert claims.extension(again, NOW + after, idle, run) is None
+
+
+def test_the_environments_limits_hold_within_the_apis() -> None:
+    body = {
+        "apiVersion": "codesession.dev/v1alpha1",
+        "kind": "CodeEnvironment",
+        "metadata": {"name": "default"},
+        "spec": {"image": "i", "limits": {"runSeconds": 300, "outputBytes": 65536, "files": 10}},
+    }
+    environment = parse_environment(body)
+    assert environment.isolation == "gvisor"
+    assert environment.fault is None
+    limits = environment.limits_within(
+        Limits(run_seconds=120, output_bytes=10**6, file_bytes=10**9, files=99)
+    )
+    assert limits == Limits(run_seconds=120, output_bytes=65536, file_bytes=52_428_800, files=10)
+
+
+@pytest.mark.parametrize(
+    ("runtime_class", "isolation"), [("gvisor", "gvisor"), ("", "none"), ("kata", "kata"), (None, "gvisor")]
+)
+def test_the_isolation_is_that_of_the_runtime_class(runtime_class: str | None, isolation: str) -> None:
+    spec = {"image": "i"} | ({} if runtime_class is None else {"runtimeClassName": runtime_class})
+    body = {
+        "apiVersion": "codesession.dev/v1alpha1",
+        "kind": "CodeEnvironment",
+        "metadata": {"name": "default"},
+        "spec": spec,
+    }
+    assert parse_environment(body).isolation == isolation
+
+
+def test_a_fault_of_the_environment_is_told() -> None:
+    condition = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "PolicyPending",
+        "message": "no policy yet",
+        "lastTransitionTime": "2026-11-21T12:00:00Z",
+    }
+    body = {
+        "apiVersion": "codesession.dev/v1alpha1",
+        "kind": "CodeEnvironment",
+        "metadata": {"name": "default"},
+        "spec": {"image": "i"},
+        "status": {"conditions": [condition]},
+    }
+    assert parse_environment(body).fault == "PolicyPending: no policy yet"
+    assert EnvironmentView("default").fault is None
