@@ -142,3 +142,12 @@ def test_the_api_knows_the_bounds_of_its_environment(chart: Chart) -> None:
 def test_the_pod_policy_looks_at_the_label_that_the_operator_sets(chart: Chart) -> None:
     policy = by_kind(chart(), "ValidatingAdmissionPolicy", "codesession-sandbox-pods")
     assert any(labels.SESSION in rule["expression"] for rule in policy["spec"]["validations"])
+
+
+@pytest.mark.parametrize("values", [(), ("networkPolicy.enabled=false",)])
+def test_every_pod_of_the_sandboxes_namespace_is_cut_off_until_a_policy_says_else(
+    chart: Chart, values: tuple[str, ...]
+) -> None:
+    policy = by_kind(chart(*values), "NetworkPolicy", "codesession-deny")
+    assert policy["metadata"]["namespace"] == "codesession-sandboxes"
+    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
