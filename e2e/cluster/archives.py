@@ -47,8 +47,8 @@ def helper() -> Image:
 
 def write(image: Image, target: Path) -> None:
     """A docker archive (one layer), as `ctr images import` reads it."""
-    layer = _layer(image)
-    digest = hashlib.sha256(layer).hexdigest()
+    content = layer(image)
+    digest = hashlib.sha256(content).hexdigest()
     description = {
         "architecture": _architecture(),
         "os": "linux",
@@ -60,7 +60,7 @@ def write(image: Image, target: Path) -> None:
     manifest = [{"Config": config_name, "RepoTags": [image.name], "Layers": [f"{digest}/layer.tar"]}]
     entries = {
         config_name: blob,
-        f"{digest}/layer.tar": layer,
+        f"{digest}/layer.tar": content,
         "manifest.json": json.dumps(manifest).encode(),
     }
     with tarfile.open(target, "w") as archive:
@@ -70,22 +70,22 @@ def write(image: Image, target: Path) -> None:
             archive.addfile(entry, io.BytesIO(data))
 
 
-def _layer(image: Image) -> bytes:
+def layer(image: Image) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as layer:
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777)):
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, mode
-            layer.addfile(folder)
+            archive.addfile(folder)
         for name, source in image.files.items():
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = source.stat().st_size, 0o755
             with source.open("rb") as content:
-                layer.addfile(entry, content)
+                archive.addfile(entry, content)
         for name, target in image.links.items():
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname = tarfile.SYMTYPE, target
-            layer.addfile(entry)
+            archive.addfile(entry)
     return buffer.getvalue()
 
 

@@ -39,7 +39,7 @@ class Component:
 
 def all_components() -> list[Component]:
     """In the order in which they are built: the slowest and most needed first."""
-    return [_kubernetes(), *_SIMPLE[:2], _gvisor(_has_capability(_CAP_SYS_RESOURCE)), *_SIMPLE[2:]]
+    return [_kubernetes(), *_SIMPLE[:2], gvisor(_has_capability(_CAP_SYS_RESOURCE)), *_SIMPLE[2:]]
 
 
 def providing(binary: str) -> Component:
@@ -70,7 +70,7 @@ def _kubernetes() -> Component:
     return Component("kubernetes", binaries, ldflags=" ".join(["-s -w", *stamps]))
 
 
-def _gvisor(may_set_oom_score: bool) -> Component:
+def gvisor(may_set_oom_score: bool) -> Component:
     """The shim insists on setting its OOM score, which needs a capability that some virtual machines lack."""
     failing = "if err := sys.SetOOMScore(cmd.Process.Pid, oomScoreMax); err != nil {"
     tolerant = failing.replace("err != nil {", "err != nil && !os.IsPermission(err) {")

@@ -23,7 +23,7 @@ _MANIFESTS = Path(__file__).parent / "manifests"
 _NAME = instance_name(instance_id(CHECKOUT))
 _NODE = f"{_NAME}-control-plane"
 # kind applies the patch that has the version of the node's own file and passes over the other.
-_CONFIG = """
+CONFIG = """
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
 containerdConfigPatches:
@@ -43,7 +43,7 @@ containerdConfigPatches:
       ConfigPath = "/etc/containerd/runsc.toml"
 """
 # The kubelet of a kind node names control groups as systemd does.
-_RUNSC = """[runsc_config]
+RUNSC = """[runsc_config]
 platform = "systrap"
 systemd-cgroup = "true"
 """
@@ -89,12 +89,12 @@ def _create() -> None:
         if _NAME in run([_kind(), "get", "clusters"]).split():
             run([_kind(), "delete", "cluster", "--name", _NAME])
         options = ["--name", _NAME, f"--kubeconfig={_kubeconfig()}", "--config", "-", "--wait", "120s"]
-        run([_kind(), "create", "cluster", *options], stdin=_CONFIG)
+        run([_kind(), "create", "cluster", *options], stdin=CONFIG)
     with step("gVisor on the node"):
         for binary in ("runsc", "containerd-shim-runsc-v1"):
             run(["docker", "cp", cache.binary(binary), f"{_NODE}:/usr/local/bin/{binary}"])
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-            file.write(_RUNSC)
+            file.write(RUNSC)
             file.flush()
             run(["docker", "cp", file.name, f"{_NODE}:/etc/containerd/runsc.toml"])
         run(["docker", "exec", _NODE, "systemctl", "restart", "containerd"])

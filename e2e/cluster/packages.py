@@ -28,7 +28,7 @@ _PACKAGES = {
 
 def ensure() -> None:
     """Raises ClusterError with the list when something is missing and cannot be installed."""
-    missing = [package for tool, package in _PACKAGES.items() if not _present(tool)]
+    missing = [package for tool, package in _PACKAGES.items() if not present(tool)]
     if not missing:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
@@ -40,7 +40,7 @@ def ensure() -> None:
         run([*apt, "install", "-y", "--no-install-recommends", *missing], env=environment)
 
 
-def _present(tool: str) -> bool:
+def present(tool: str) -> bool:
     if tool == BUSYBOX:
         # The package without "static" puts one there too, which runs in no image.
         return Path(tool).exists() and b"/ld-linux" not in Path(tool).read_bytes()
