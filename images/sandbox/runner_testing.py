@@ -164,29 +164,38 @@ def _ended(frames: list[Frame]) -> bool:
 class RunnerProcess:
     """A real runner; on a socket unless `stdio`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, directory: Path, *, wrapped: bool) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, directory: Path, prefix: tuple[str, ...]) -> None:
         self.process = process
-        self._wrapped = wrapped
+        self._prefix = prefix
         self.workspace = directory / "data"
         self.socket = directory / "runner.sock"
 
     @classmethod
     async def start(
-        cls, directory: Path, *, stdio: bool = False, prefix: tuple[str, ...] = (), **settings: object
+        cls,
+        directory: Path,
+        *,
+        stdio: bool = False,
+        prefix: tuple[str, ...] = (),
+        python: str = sys.executable,
+        **settings: object,
     ) -> RunnerProcess:
-        arguments = [*prefix, sys.executable, "-I", str(PACKAGE), *(["--stdio"] if stdio else [])]
+        arguments = [*prefix, python, "-I", str(PACKAGE), *(["--stdio"] if stdio else [])]
         process = await asyncio.create_subprocess_exec(
             *arguments,
             env=_environment(directory, settings),
             stdin=asyncio.subprocess.PIPE if stdio else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
         )
-        return cls(process, directory, wrapped=bool(prefix))
+        return cls(process, directory, prefix)
 
     @property
     def pid(self) -> int:
-        """The runner's own, below the program of `prefix` if there is one."""
-        return children_by_parent()[self.process.pid][0] if self._wrapped else self.process.pid
+        """The runner's own, below the program of `prefix` if that one stays."""
+        program = Path(f"/proc/{self.process.pid}/cmdline").read_text().split("\0")[0]
+        if program in self._prefix:
+            return children_by_parent()[self.process.pid][0]
+        return self.process.pid
 
     async def connect(self, *, generous: bool = True) -> Client:
         """A connection that has been greeted."""

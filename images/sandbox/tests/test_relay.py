@@ -43,6 +43,7 @@ async def test_relay_ends_with_the_runner(runner: RunnerProcess) -> None:
     await (await runner.connect()).aclose()
     process = await relay(runner)
     client = await through(process)
+    await client.request({"op": "list"})  # what the runner has not read at its end would break the stream
     await runner.stop()
     await client.closed()
     assert await process.wait() == 0
