@@ -68,6 +68,8 @@ class EnvironmentReconciler:
             return EnvironmentReason.REFUSED, str(error)
         if not in_place:
             return EnvironmentReason.POLICY_PENDING, "its network policy is not in place"
+        if self._namespace.refusal is not None:
+            return EnvironmentReason.REFUSED, self._namespace.refusal
         if not self._namespace.is_settled():
             return EnvironmentReason.LIMITS_PENDING, "the namespace's limits are not in place"
         if not self._world.is_guarded(environment):
@@ -134,7 +136,7 @@ class EnvironmentReconciler:
         warm = sum(one.ready for one in self._waiting(environment))
         claimed = self._world.sessions.claimed(environment.name)
         status = environment_status(environment, verdict, warm, claimed, now)
-        if status == environment.status:
+        if status == environment.status or _passes_by_itself(environment, verdict):
             return None
         news = says_more_than_counts(environment.status, status)
         pause = self._pause(environment.name, now)
@@ -151,3 +153,10 @@ class EnvironmentReconciler:
         if last is None:
             return 0.0
         return (last + timedelta(seconds=self._settings.status_seconds) - now).total_seconds()
+
+
+def _passes_by_itself(environment: CodeEnvironment, verdict: Verdict) -> bool:
+    """A new process puts guards in place once more: no reason to call an environment unready for a moment."""
+    old, generation = environment.ready, environment.metadata.generation
+    pending = verdict[0] in (EnvironmentReason.POLICY_PENDING, EnvironmentReason.LIMITS_PENDING)
+    return pending and old is not None and (old.status, old.observed_generation) == ("True", generation)

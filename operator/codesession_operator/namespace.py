@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from codesession_operator.actions import Object
 from codesession_operator.builders.limits import namespace_limits
-from codesession_operator.executor import Executor
+from codesession_operator.executor import Executor, RefusedError
 from codesession_operator.world import World, environment_key
 
 
@@ -18,6 +18,8 @@ class NamespaceReconciler:
         self._executor = executor
         self._quota = quota
         self._applied: list[Object] | None = None
+        self.refusal: str | None = None
+        """Why the API server will not have them, if it will not."""
 
     def is_settled(self) -> bool:
         """Whether what the environments want now is what was applied."""
@@ -28,9 +30,18 @@ class NamespaceReconciler:
         wanted = self._wanted()
         if self._applied == wanted:
             return
-        for obj in wanted:
-            await self._executor.apply(obj)
-        self._applied = wanted
+        try:
+            for obj in wanted:
+                await self._executor.apply(obj)
+        except RefusedError as error:
+            self.refusal = str(error)
+            raise
+        else:
+            self._applied, self.refusal = wanted, None
+        finally:
+            self._wake_environments()
+
+    def _wake_environments(self) -> None:
         for environment in self._world.environments.all():
             self._world.wake(environment_key(environment.name))
 

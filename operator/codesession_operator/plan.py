@@ -17,7 +17,7 @@ from codesession_crds.session import CodeSession, OperatingMode, Phase, SessionS
 from codesession_operator.actions import NOTHING, Actions, Deletion, Notice
 from codesession_operator.builders.pod import pod as build_pod
 from codesession_operator.builders.workspace import volume_claim
-from codesession_operator.views import ClaimView, PodView
+from codesession_operator.views import PodView, Seen
 
 ORPHAN_SECONDS = 30
 """How long an unclaimed session may wait for its environment to appear."""
@@ -45,7 +45,7 @@ class Observed:
     guarded: bool
     """The environment's policy and limits are in place."""
     pod: PodView | None = None
-    volume: ClaimView | None = None
+    volume: Seen | None = None
     refusal: Refusal | None = None
 
 
@@ -128,7 +128,7 @@ def _step(seen: Observed, now: datetime, max_restarts: int) -> _Step:
         return _unchanged(seen, "an earlier pod is being deleted")
     if seen.pod.finished_at is not None:
         return _failed(seen, seen.pod, seen.pod.finished_at, now, max_restarts)
-    return _alive(seen, seen.pod)
+    return _alive(seen, seen.pod, seen.environment)
 
 
 def _stopped(
@@ -163,12 +163,16 @@ def _start(seen: Observed, environment: CodeEnvironment, now: datetime, max_rest
     if seen.refusal is not None and now < seen.refusal.until:
         wait = (seen.refusal.until - now).total_seconds()
         return _Step(Phase.PENDING, seen.refusal.reason, seen.refusal.message, restarts=restarts, wait=wait)
-    claim = volume_claim(session, environment)
-    if claim is not None and seen.volume is not None and seen.volume.deleting:
+    if seen.volume is not None and seen.volume.deleting:
         deleted = "an earlier workspace is being deleted"
         return _Step(Phase.PENDING, SessionReason.WORKSPACE_PENDING, deleted, restarts=restarts)
-    missing = (claim,) if claim is not None and seen.volume is None else ()
-    return replace(_unchanged(seen, ""), create=(*missing, build_pod(session, environment)))
+    create = (*_missing_volume(seen, environment), build_pod(session, environment))
+    return replace(_unchanged(seen, ""), create=create)
+
+
+def _missing_volume(seen: Observed, environment: CodeEnvironment) -> tuple[dict[str, Any], ...]:
+    claim = volume_claim(seen.session, environment) if seen.volume is None else None
+    return () if claim is None else (claim,)
 
 
 def _failed(seen: Observed, pod: PodView, finished: datetime, now: datetime, max_restarts: int) -> _Step:
@@ -187,13 +191,14 @@ def _backoff(restarts: int) -> float:
     return 0.0 if restarts == 0 else min(_LONGEST_BACKOFF, 2.0 ** min(restarts - 1, 16))
 
 
-def _alive(seen: Observed, pod: PodView) -> _Step:
+def _alive(seen: Observed, pod: PodView, environment: CodeEnvironment) -> _Step:
     restarts = seen.session.status.restart_count
     if pod.ready:
         return _Step(Phase.READY, SessionReason.READY, "", pod=pod, restarts=restarts)
+    step = _Step(Phase.PENDING, pod.trouble, pod.message, restarts=restarts)
     if pod.trouble is SessionReason.POD_PENDING:
-        return replace(_unchanged(seen, pod.message), pod=pod)
-    return _Step(Phase.PENDING, pod.trouble, pod.message, pod=pod, restarts=restarts)
+        step = _unchanged(seen, pod.message)
+    return replace(step, pod=pod, create=_missing_volume(seen, environment))
 
 
 def _unchanged(seen: Observed, message: str) -> _Step:
@@ -204,9 +209,7 @@ def _unchanged(seen: Observed, message: str) -> _Step:
     return _Step(Phase.PENDING, SessionReason.POD_PENDING, message, restarts=restarts)
 
 
-def _status(
-    session: CodeSession, step: _Step, volume: ClaimView | None, now: datetime
-) -> dict[str, Any] | None:
+def _status(session: CodeSession, step: _Step, volume: Seen | None, now: datetime) -> dict[str, Any] | None:
     """The new status, or None if it says nothing new. Wording and generation alone are no news: a status is
     written when something changes, not when the API prolongs a session."""
     old, condition = session.status, session.ready

@@ -44,12 +44,6 @@ class PodView(Seen):
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimView(Seen):
-    lost: bool
-    """The volume is gone."""
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyView(Seen):
     environment: str
     spec: Object
@@ -68,8 +62,8 @@ def pod_view(obj: Object) -> PodView:
     )
 
 
-def claim_view(obj: Object) -> ClaimView:
-    return ClaimView(*_identity(obj), lost=obj.get("status", {}).get("phase") == "Lost")
+def volume_view(obj: Object) -> Seen:
+    return Seen(*_identity(obj))
 
 
 def policy_view(obj: Object) -> PolicyView:

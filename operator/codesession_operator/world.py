@@ -19,12 +19,12 @@ from codesession_crds.paths import (
 from codesession_crds.session import CodeSession
 from codesession_operator.caches import Cache, SessionCache
 from codesession_operator.views import (
-    ClaimView,
     PodView,
     PolicyView,
-    claim_view,
+    Seen,
     pod_view,
     policy_view,
+    volume_view,
 )
 from codesession_operator.workqueue import Key
 
@@ -59,7 +59,7 @@ class World:
         self.sessions = SessionCache()
         self.environments: Cache[CodeEnvironment] = Cache()
         self.pods: Cache[PodView] = Cache()
-        self.volumes: Cache[ClaimView] = Cache()
+        self.volumes: Cache[Seen] = Cache()
         self.policies: Cache[PolicyView] = Cache()
         self.guarded: dict[str, int] = {}
         """The generation of each environment for which policy and limits are in place."""
@@ -69,7 +69,7 @@ class World:
                 self.environments, CodeEnvironment.model_validate, self._environment_changed
             ),
             PODS: _Kind(self.pods, pod_view, self._child_changed),
-            VOLUME_CLAIMS: _Kind(self.volumes, claim_view, self._child_changed),
+            VOLUME_CLAIMS: _Kind(self.volumes, volume_view, self._child_changed),
             NETWORK_POLICIES: _Kind(self.policies, policy_view, self._policy_changed),
         }
 
@@ -126,7 +126,7 @@ class World:
             if not exists or self.pods.get(name) is None:
                 self.wake(session_key(name))
 
-    def _child_changed(self, old: PodView | ClaimView | None, new: PodView | ClaimView | None) -> None:
+    def _child_changed(self, old: PodView | Seen | None, new: PodView | Seen | None) -> None:
         child = new or old
         assert child is not None
         self.wake(session_key(child.name))

@@ -1,0 +1,1 @@
+"""A package, so that pytest knows it as `tests`: `operator.tests` would replace the stdlib's `operator`."""
