@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from dataclasses import dataclass
 
@@ -22,7 +23,6 @@ from codesession_api.outputs import Collector
 from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
 from codesession_api.settings import Settings
 from codesession_api.wire import ExecAnswer, ExecRequest
-from codesession_crds.names import new_id
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Executor:
 
     async def _run(self, principal: Principal, request: ExecRequest, place: _Place) -> ExecAnswer:
         sandbox, seconds = place.sandbox, self._seconds(request)
-        spec = RunSpec(new_id(), request.lang, request.code, request.args, seconds)
+        spec = RunSpec(secrets.token_hex(16), request.lang, request.code, request.args, seconds)
         try:
             result = await sandbox.run(spec)
         except SandboxBusy:

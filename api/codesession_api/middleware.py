@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import re
+import secrets
 import time
 from typing import Any
 
@@ -17,7 +18,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from codesession_api.errors import refusal
 from codesession_api.log import request_id
 from codesession_api.settings import MIB
-from codesession_crds.names import new_id
 
 access = logging.getLogger("codesession.access")
 
@@ -62,7 +62,7 @@ class _Exchange:
         headers = dict(scope["headers"])
         self._unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         given = headers.get(b"x-request-id", b"").decode("latin-1")
-        self._id = given if _GIVEN_ID.fullmatch(given) else new_id()
+        self._id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
 
     async def serve(self, app: ASGIApp) -> None:
         request_id.set(self._id)

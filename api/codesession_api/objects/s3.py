@@ -1,27 +1,28 @@
 """Objects on an S3 server, by the `minio` client: it blocks, so its calls run in threads.
 
-Bytes go through in parts: one that is being sent and one that is being collected, whatever the size of the
-object and the speed of either side. Requests are tried again by urllib3, below the client, where it is known
-whether a request can be repeated.
+An upload goes through in parts, some being sent and one being collected, whatever the size of the object and
+the speed of either side. Requests are tried again by urllib3, below the client, where it is known whether a
+request can be repeated.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import certifi
 import urllib3
 from minio import Minio
-from minio.datatypes import Object
+from minio.datatypes import Object, Part
 from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
@@ -38,6 +39,7 @@ PART_BYTES = 5 * MIB
 CHUNK_BYTES = MIB
 """What one call into a thread reads of a download."""
 
+_PARTS_UNDER_WAY = 2
 _THREADS = 32
 _TIMEOUT = urllib3.Timeout(connect=5, read=60)
 _RETRY = urllib3.Retry(total=3, backoff_factor=0.1, backoff_jitter=0.1, status_forcelist=[500, 502, 503, 504])
@@ -69,22 +71,42 @@ class S3Objects:
         content_type: str = "application/octet-stream",
         metadata: dict[str, str] | None = None,
     ) -> ObjectInfo:
-        parts = _Parts(chunks)
+        body = _Parts(chunks)
+        first = await body.take()
+        headers = {f"{_META}{name}": value for name, value in (metadata or {}).items()}
+        headers["Content-Type"] = content_type
+        if len(first) < PART_BYTES:
+            result = await self._call(self._client._put_object, self._bucket, key, first, headers)
+        else:
+            result = await self._put_parts(key, first, body, headers)
+        return ObjectInfo(key, body.size, result.etag or "", datetime.now(UTC), content_type, metadata or {})
+
+    async def _put_parts(self, key: str, first: bytes, body: _Parts, headers: dict[str, str]) -> Any:
+        """The client can do this too, but on a failure it leaves threads behind that wait for ever."""
+        upload = await self._call(self._client._create_multipart_upload, self._bucket, key, headers)
+        sending: list[asyncio.Task[Part]] = []
         try:
-            result = await self._call(
-                self._client.put_object,
-                self._bucket,
-                key,
-                parts,
-                -1,
-                content_type=content_type,
-                metadata=dict(metadata or {}),
-                part_size=PART_BYTES,
-                num_parallel_uploads=1,
-            )
-        finally:
-            await parts.aclose()
-        return ObjectInfo(key, parts.size, result.etag or "", datetime.now(UTC), content_type, metadata or {})
+            data = first
+            while data:
+                sending.append(asyncio.create_task(self._put_part(key, upload, len(sending) + 1, data)))
+                if len(sending) >= _PARTS_UNDER_WAY:
+                    await sending[-_PARTS_UNDER_WAY]
+                data = await body.take()
+            parts = await asyncio.gather(*sending)
+            return await self._call(self._client._complete_multipart_upload, self._bucket, key, upload, parts)
+        except BaseException:
+            await asyncio.shield(self._abandon(key, upload, sending))
+            raise
+
+    async def _put_part(self, key: str, upload: str, number: int, data: bytes) -> Part:
+        etag = await self._call(self._client._upload_part, self._bucket, key, data, None, upload, number)
+        return Part(number, etag)
+
+    async def _abandon(self, key: str, upload: str, sending: list[asyncio.Task[Part]]) -> None:
+        """A part that arrives after the upload was aborted would stay: those under way are waited for."""
+        await asyncio.gather(*sending, return_exceptions=True)
+        with contextlib.suppress(ObjectMissing, ObjectsUnavailable):
+            await self._call(self._client._abort_multipart_upload, self._bucket, key, upload)
 
     async def head(self, key: str) -> ObjectInfo:
         return _info(await self._call(self._client.stat_object, self._bucket, key))
@@ -133,49 +155,25 @@ class S3Objects:
 
 
 class _Parts:
-    """The bytes of an async iterator as the file that the client reads in its thread. While a part is sent,
-    the next one is collected; nothing beyond that is held."""
+    """The bytes of an iterator in parts of `PART_BYTES`, but for the last."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self.size = 0
         self._chunks = chunks
-        self._loop = asyncio.get_running_loop()
         self._rest = b""
-        self._closed = False
-        self._collecting: asyncio.Task[bytes] | None = None
-        self._next: Future[bytes] | None = None
 
-    def read(self, size: int) -> bytes:
-        """The client asks for one byte over a part first, and for a part each time after that."""
-        data = (self._next or self._collect_soon(size)).result()
-        self._next = self._collect_soon(PART_BYTES)
-        return data
-
-    def _collect_soon(self, size: int) -> Future[bytes]:
-        return asyncio.run_coroutine_threadsafe(self._collect(size), self._loop)
-
-    async def _collect(self, size: int) -> bytes:
-        """Exactly `size` bytes, or all that is left."""
-        if self._closed:
-            raise asyncio.CancelledError
-        self._collecting = asyncio.current_task()
+    async def take(self) -> bytes:
+        """The next part; empty when there is none."""
         data = bytearray(self._rest)
-        while len(data) < size:
+        while len(data) < PART_BYTES:
             chunk = await anext(self._chunks, b"")
             if not chunk:
                 break
             data += chunk
-        self._rest = bytes(data[size:])
-        del data[size:]
-        self.size += len(data)
-        return bytes(data)
-
-    async def aclose(self) -> None:
-        """From here on the client's reads fail, so that its thread ends, and nothing reads the iterator."""
-        self._closed = True
-        if self._collecting is not None:
-            self._collecting.cancel()
-            await asyncio.wait([self._collecting])
+        self._rest = bytes(data[PART_BYTES:])
+        part = bytes(memoryview(data)[:PART_BYTES])
+        self.size += len(part)
+        return part
 
 
 class _Download:
