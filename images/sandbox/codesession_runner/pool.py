@@ -24,6 +24,7 @@ from codesession_runner.program import BEGUN, OUT_OF_MEMORY, Program
 
 CONTROL_DESCRIPTOR = 3
 _RETRY_SECONDS = 0.5
+_SWEEP_SECONDS = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,7 @@ class ChildPool:
 
     async def sweep(self) -> None:
         """Kill all that a run has left behind, when its child has ended."""
+        started = self._loop.time()
         pause = 0.001
         while True:
             self.reap()
@@ -152,6 +154,12 @@ class ChildPool:
                 return
             for pid in left:
                 send_signal(pid, signal.SIGKILL)
+            if self._loop.time() - started > _SWEEP_SECONDS:
+                if os.getpid() != 1:
+                    logger.error("processes of a run fork faster than they can be killed")
+                    return
+                # Nothing outruns this; the pool goes with it and is made anew, relays are dialled again.
+                send_signal(-1, signal.SIGKILL)
             await asyncio.sleep(pause)
             pause = min(2 * pause, 0.05)
 

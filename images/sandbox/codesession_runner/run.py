@@ -63,15 +63,17 @@ class Run:
         """The output from its beginning to its end, as it comes."""
         sent = dict.fromkeys(self.output, 0)
         while True:
-            self._news.clear()
-            ended = self.result is not None
             for kind, data in self.output.items():
                 if piece := bytes(data[sent[kind] :]):
-                    sent[kind] += len(piece)
-                    yield kind, piece
-            if ended:
-                return
-            await self._news.wait()
+                    break
+            else:
+                if self.result is not None:
+                    return
+                self._news.clear()
+                await self._news.wait()
+                continue
+            sent[kind] += len(piece)
+            yield kind, piece
 
 
 def end_of(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from codesession_runner import stdio
 from codesession_runner.connection import Connection
-from codesession_runner.execution import Executor
+from codesession_runner.executor import Executor
 from codesession_runner.frames import VERSION
 from codesession_runner.languages import available
 from codesession_runner.operations import Operations

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from codesession_runner.errors import OperationError
-from codesession_runner.frames import Frame, Kind
+from codesession_runner.frames import Frame, Kind, credit
 from codesession_runner.languages import Language
 from codesession_runner.run import Outcome, Run, end_of
 from codesession_runner.runs import MAX_WAITING, MAX_WAITING_BYTES, RING_COUNT, Runs
@@ -61,6 +61,16 @@ async def test_two_connections_at_once(runner: RunnerProcess) -> None:
     assert answers[0].stdout == b"2\n"
     assert answers[1].stdout == answers[2].stdout != b""
     assert counted.data == b"once\n"
+
+
+async def test_a_slow_follower_gets_all_of_it_too(runner: RunnerProcess) -> None:
+    code = b"import os, time\nfor _ in range(8): os.write(1, bytes(100_000)); time.sleep(0.01)"
+    async with connected(runner, generous=False) as slow, connected(runner) as quick:
+        channel = slow.open({"op": "run", "run": "r", "lang": "py"}, code)
+        await slow.frame(channel, Kind.STDOUT)
+        assert len((await quick.request({"op": "attach", "run": "r"})).stdout) == 800_000
+        slow.send(credit(channel, 800_000))
+        assert len((await slow.answer(channel)).stdout) == 800_000
 
 
 async def test_a_put_during_a_run_is_no_change_of_the_run(runner: RunnerProcess) -> None:

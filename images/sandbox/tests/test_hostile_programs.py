@@ -230,8 +230,9 @@ async def test_forking_on_and_on_does_not_outrun_the_sweep(tmp_path: Path) -> No
     """Every process starts another in a session of its own and is gone."""
     hydra = (
         "import os, time\n"
+        "end = time.monotonic() + 20\n"
         "if not os.fork():\n"
-        "    while True:\n"
+        "    while time.monotonic() < end:\n"
         "        if os.fork(): os._exit(0)\n"
         "        os.setsid(); time.sleep(0.001)\n"
     )

@@ -61,6 +61,22 @@ async def test_a_program_that_signals_everything(inside: Client, number: signal.
     assert (await inside.run("print('fine')")).stdout == b"fine\n"
 
 
+async def test_nothing_outruns_the_sweep(inside: Client) -> None:
+    """Every process starts another in a session of its own and is gone, as fast as it can."""
+    hydra = (
+        "import os, time\n"
+        "end = time.monotonic() + 20\n"
+        "for _ in range(4):\n"
+        "    if not os.fork():\n"
+        "        while time.monotonic() < end:\n"
+        "            if os.fork(): os._exit(0)\n"
+        "            os.setsid()\n"
+    )
+    assert (await inside.run(hydra)).end["outcome"] == "exit"
+    answer = await inside.run("echo /proc/[0-9]*", lang="bash")
+    assert len(answer.stdout.split()) <= 6  # the runner, the fork server, three children, this
+
+
 async def test_orphans_are_reaped(inside: Client) -> None:
     await inside.run("for i in 1 2 3; do (setsid true &); done; sleep 0.1", lang="bash")
     answer = await inside.run("ps -eo stat= 2>/dev/null || cut -d' ' -f3 /proc/[0-9]*/stat", lang="bash")

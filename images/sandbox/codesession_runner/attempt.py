@@ -1,104 +1,31 @@
-"""One run from start to end: a child, two pipes, the limits, and nothing left behind."""
+"""A run in one child: its pipes, its limits, its end, and nothing left behind."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import functools
 import math
 import os
 import resource
-import secrets
-import shutil
 import signal
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 from codesession_runner.capture import Capture
-from codesession_runner.errors import OperationError
 from codesession_runner.frames import Kind
 from codesession_runner.pool import Child, ChildPool, Exit
-from codesession_runner.processes import oom_kills
 from codesession_runner.program import Program
-from codesession_runner.run import Outcome, Run, end_of
+from codesession_runner.run import Outcome, Run
 from codesession_runner.settings import Settings
-from codesession_runner.workspace import Workspace
 
 TERM_SECONDS = 2.0
 WATCH_SECONDS = 0.25
-_CHILD_SECONDS = 60.0
-_CHILD_ATTEMPTS = 8
 _SERVER_SECONDS = 1.0
 _DRAIN_SECONDS = 1.0
 _OPEN_FILES = 4096
 
 
-class Executor:
-    """Executes runs in the children of a pool, over one workspace."""
-
-    def __init__(self, settings: Settings, pool: ChildPool, workspace: Workspace) -> None:
-        self._settings = settings
-        self._pool = pool
-        self._workspace = workspace
-        self._oom_kills = oom_kills()
-
-    async def __call__(self, run: Run) -> Mapping[str, Any]:
-        """The payload of END, once no process of the run is left; `run.records` is filled in by then."""
-        try:
-            with _code_file(run) as path:
-                for _ in range(_CHILD_ATTEMPTS):
-                    if run.cancelled:
-                        return end_of(Outcome.CANCELLED)
-                    attempt = _Attempt(run, await self._child(), self._pool, self._settings)
-                    exit_ = await attempt.carry_out(path)
-                    if exit_ is not None:
-                        return await self._end(run, attempt, exit_)
-            raise OperationError("internal", "the sandbox's interpreters die before they start")
-        finally:
-            self._pool.replenish()
-
-    async def _child(self) -> Child:
-        try:
-            async with asyncio.timeout(_CHILD_SECONDS):
-                return await self._pool.take()
-        except TimeoutError:
-            raise OperationError("internal", "the sandbox has no interpreter ready") from None
-
-    async def _end(self, run: Run, attempt: _Attempt, exit_: Exit) -> Mapping[str, Any]:
-        run.records, dropped = await self._workspace.changes()
-        return end_of(
-            self._judge(exit_, attempt),
-            exit_code=exit_.code,
-            signal=exit_.signal,
-            wall=attempt.wall,
-            cpu=exit_.cpu,
-            truncated=attempt.truncated,
-            files_dropped=dropped,
-        )
-
-    def _judge(self, exit_: Exit, attempt: _Attempt) -> Outcome:
-        if attempt.verdict is not None:
-            return attempt.verdict
-        if attempt.truncated:
-            return Outcome.OUTPUT_LIMIT
-        if attempt.out_of_memory or (exit_.signal == signal.SIGKILL and self._oom_killed()):
-            return Outcome.OOM
-        if exit_.signal == signal.SIGXCPU:
-            return Outcome.TIMEOUT
-        return Outcome.EXIT if exit_.signal is None else Outcome.SIGNAL
-
-    def _oom_killed(self) -> bool:
-        before, self._oom_kills = self._oom_kills, oom_kills()
-        return self._oom_kills > before
-
-
-class _Attempt:
-    """A run in one child."""
-
+class Attempt:
     def __init__(self, run: Run, child: Child, pool: ChildPool, settings: Settings) -> None:
         self.verdict: Outcome | None = None
         """Why it was stopped, if it was."""
@@ -117,7 +44,7 @@ class _Attempt:
         return any(capture.exceeded for capture in self._captures)
 
     async def carry_out(self, path: str) -> Exit | None:
-        """How the program ended; None when the child was gone before it began."""
+        """How the program ended; None when the child was gone before it began, for no reason of its own."""
         started = time.perf_counter()
         try:
             if not self._start(path):
@@ -126,7 +53,7 @@ class _Attempt:
             self.wall = time.perf_counter() - started
             begun, self.out_of_memory = self._child.reports()
             await self._clean_up()
-            return exit_ if begun else None
+            return exit_ if begun or self.verdict else None
         finally:
             self._release()
 
@@ -205,36 +132,6 @@ class _Attempt:
         for capture in self._captures:
             capture.close()
         self._child.close()
-
-
-@contextlib.contextmanager
-def _code_file(run: Run) -> Iterator[str]:
-    """The code as a file in a directory of its own, for as long as the run lasts."""
-    with _room():
-        directory = Path(tempfile.gettempdir(), f"run-{secrets.token_hex(6)}")
-        directory.mkdir(mode=0o700)
-    try:
-        path = directory / run.language.file_name
-        with _room():
-            path.write_bytes(run.code)
-        yield str(path)
-    finally:
-        try:
-            path.unlink()
-            directory.rmdir()
-        except OSError:  # whatever the program left there may take long to remove
-            loop = asyncio.get_running_loop()
-            loop.run_in_executor(None, functools.partial(shutil.rmtree, directory, ignore_errors=True))
-
-
-@contextlib.contextmanager
-def _room() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OperationError("no_space", "no room for the code in the sandbox's /tmp") from error
-        raise
 
 
 def _limits(settings: Settings, timeout: float) -> list[tuple[int, int]]:

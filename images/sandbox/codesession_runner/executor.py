@@ -1,0 +1,115 @@
+"""Runs carried out one by one: the code as a file, a child to run it, and a verdict on how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from codesession_runner.attempt import Attempt
+from codesession_runner.errors import OperationError
+from codesession_runner.pool import Child, ChildPool, Exit
+from codesession_runner.processes import oom_kills
+from codesession_runner.run import Outcome, Run, end_of
+from codesession_runner.settings import Settings
+from codesession_runner.workspace import Workspace
+
+_CHILD_SECONDS = 60.0
+_CHILD_ATTEMPTS = 8
+
+
+class Executor:
+    """Executes runs in the children of a pool, over one workspace."""
+
+    def __init__(self, settings: Settings, pool: ChildPool, workspace: Workspace) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._workspace = workspace
+        self._oom_kills = oom_kills()
+
+    async def __call__(self, run: Run) -> Mapping[str, Any]:
+        """The payload of END, once no process of the run is left; `run.records` is filled in by then."""
+        try:
+            with _code_file(run) as path:
+                for _ in range(_CHILD_ATTEMPTS):
+                    if run.cancelled:
+                        return end_of(Outcome.CANCELLED)
+                    attempt = Attempt(run, await self._child(), self._pool, self._settings)
+                    exit_ = await attempt.carry_out(path)
+                    if exit_ is not None:
+                        return await self._end(run, attempt, exit_)
+            raise OperationError("internal", "the sandbox's interpreters die before they start")
+        finally:
+            self._pool.replenish()
+
+    async def _child(self) -> Child:
+        try:
+            async with asyncio.timeout(_CHILD_SECONDS):
+                return await self._pool.take()
+        except TimeoutError:
+            raise OperationError("internal", "the sandbox has no interpreter ready") from None
+
+    async def _end(self, run: Run, attempt: Attempt, exit_: Exit) -> Mapping[str, Any]:
+        run.records, dropped = await self._workspace.changes()
+        return end_of(
+            self._judge(exit_, attempt),
+            exit_code=exit_.code,
+            signal=exit_.signal,
+            wall=attempt.wall,
+            cpu=exit_.cpu,
+            truncated=attempt.truncated,
+            files_dropped=dropped,
+        )
+
+    def _judge(self, exit_: Exit, attempt: Attempt) -> Outcome:
+        if attempt.verdict is not None:
+            return attempt.verdict
+        if attempt.truncated:
+            return Outcome.OUTPUT_LIMIT
+        if attempt.out_of_memory or (exit_.signal == signal.SIGKILL and self._oom_killed()):
+            return Outcome.OOM
+        if exit_.signal == signal.SIGXCPU:
+            return Outcome.TIMEOUT
+        return Outcome.EXIT if exit_.signal is None else Outcome.SIGNAL
+
+    def _oom_killed(self) -> bool:
+        before, self._oom_kills = self._oom_kills, oom_kills()
+        return self._oom_kills > before
+
+
+@contextlib.contextmanager
+def _code_file(run: Run) -> Iterator[str]:
+    """The code as a file in a directory of its own, for as long as the run lasts."""
+    with _room():
+        directory = Path(tempfile.gettempdir(), f"run-{secrets.token_hex(6)}")
+        directory.mkdir(mode=0o700)
+    try:
+        path = directory / run.language.file_name
+        with _room():
+            path.write_bytes(run.code)
+        yield str(path)
+    finally:
+        try:
+            path.unlink()
+            directory.rmdir()
+        except OSError:  # whatever the program left there may take long to remove
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, functools.partial(shutil.rmtree, directory, ignore_errors=True))
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OperationError("no_space", "no room for the code in the sandbox's /tmp") from error
+        raise
