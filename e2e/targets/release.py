@@ -117,7 +117,7 @@ def _url() -> Iterator[str]:
     service = kubectl.get("services", f"{NAME}-api", NAMESPACE) or {}
     port, addresses = service["spec"]["ports"][0]["nodePort"], node_addresses()
     for address in addresses:
-        if _connects(address, port):
+        if connects(address, port):
             yield f"http://{address}:{port}"
             return
     with kubectl.forwarded(f"service/{NAME}-api", NAMESPACE, 80) as tunnel:
@@ -134,7 +134,7 @@ def node_addresses() -> list[str]:
     ]
 
 
-def _connects(host: str, port: int) -> bool:
+def connects(host: str, port: int) -> bool:
     try:
         socket.create_connection((host, port), timeout=3).close()
     except OSError:

@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(probe: Callable[[], T], what: str, seconds: float = 60, interval: float = 0.2) -> T:
+def eventually(probe: Callable[[], T | None], what: str, seconds: float = 60, interval: float = 0.2) -> T:
     """The first true result of `probe`; AssertionError, naming what did not come, after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (result := probe()):
