@@ -23,6 +23,7 @@ from codesession_api.outputs import Collector
 from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
 from codesession_api.settings import Settings
 from codesession_api.wire import ExecAnswer, ExecRequest
+from codesession_crds.names import is_id
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +91,9 @@ class Executor:
     ) -> Sandbox | None:
         """The session that is asked for, or else a live one that made most of the files."""
         named = [request.session_id] if request.session_id else []
-        for candidates in (named, inputs.sessions()[:_SOUGHT_SESSIONS]):
-            sought = [session for session in candidates if session not in lost]
+        for candidates in (named, inputs.sessions()):
+            possible = [session for session in candidates if is_id(session) and session not in lost]
+            sought = possible[:_SOUGHT_SESSIONS]
             found = await asyncio.gather(*(self._sandboxes.find(session, principal) for session in sought))
             if live := [sandbox for sandbox in found if sandbox is not None]:
                 return live[0]
@@ -101,7 +103,7 @@ class Executor:
         """A fresh sandbox, to be given what the sessions had that are gone: the one asked for, and those
         whose files an old client names, which forgets the others."""
         gone = inputs.legacy_sessions() | ({request.session_id} if request.session_id else set())
-        for session in sorted(gone):
+        for session in sorted(filter(is_id, gone)):
             inputs.add_missing(await self._files.current(principal.tenant, session))
         return await self._sandboxes.claim(principal)
 

@@ -15,7 +15,7 @@ import string
 import time
 from dataclasses import dataclass
 
-from codesession_crds.names import ID_LENGTH, is_wire_id
+from codesession_crds.names import ID_LENGTH, is_wire_id, new_id
 
 _DIGITS = string.digits + string.ascii_lowercase
 _TIME_DIGITS = 8
@@ -70,6 +70,12 @@ def session_prefix(tenant: str, session: str) -> str:
 def file_prefix(tenant: str, session: str, file_id: str) -> str:
     """Finds the file whatever its name, and whether its bytes are in this session or in another."""
     return f"{tenant}/{session}/{file_id}"
+
+
+def new_upload_id() -> str:
+    """A fresh id of a session that only stores. It begins in upper case, as no CodeSession can be named:
+    nobody looks for a sandbox of it."""
+    return "U" + new_id()[1:]
 
 
 def new_file_id() -> str:

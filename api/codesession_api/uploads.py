@@ -11,7 +11,6 @@ from codesession_api.files import READ_ONLY, Files, ascii_value
 from codesession_api.keys import FileKey
 from codesession_api.multipart import Part, limited
 from codesession_api.settings import Settings
-from codesession_crds.names import new_id
 
 _FIELD_BYTES = 4096
 _NOTED = {"kind": "kind", "id": "owner", "entity_id": "owner", "version": "version"}
@@ -28,7 +27,7 @@ class Uploaded:
 
 @dataclass(slots=True)
 class Upload:
-    session: str = field(default_factory=new_id)
+    session: str = field(default_factory=keys.new_upload_id)
     files: list[Uploaded] = field(default_factory=list)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codesession_api import keys, names
 from codesession_api.keys import FileKey
-from codesession_crds.names import is_id
+from codesession_crds.names import is_id, is_wire_id
 
 ids = st.text(string.ascii_letters + string.digits + "_-", min_size=21, max_size=21)
 file_keys = st.builds(
@@ -50,6 +50,12 @@ def test_bytes_of_a_file_that_was_given_are_at_home() -> None:
     key = FileKey("t", "e" * 21, "f" * 21, "d/a.csv", origin="u" * 21)
     assert str(key.home) == f"t/{'u' * 21}/{'f' * 21}/d/a.csv"
     assert key.tag == key.home.tag == f"{'u' * 21}/{'f' * 21}"
+
+
+def test_a_session_of_uploads_is_none_of_a_sandbox() -> None:
+    made = keys.new_upload_id()
+    assert is_wire_id(made)
+    assert not is_id(made)
 
 
 def test_ids_of_files_are_in_order_of_time_and_do_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
