@@ -15,6 +15,9 @@ from e2e.cluster.locks import held
 from e2e.cluster.progress import say, step
 from e2e.cluster.shell import run
 
+_FLAGS = ("-trimpath", "-buildvcs=false")
+_ENVIRONMENT = {"CGO_ENABLED": "0"}
+
 
 def component(item: Component, cache: Path) -> Path:
     """The folder of the component's executables and assets."""
@@ -30,7 +33,7 @@ def component(item: Component, cache: Path) -> Path:
 
 def key(item: Component, go: str) -> str:
     """Changes whenever what comes out could."""
-    digest = hashlib.sha256(f"{item!r}\0{go}\0".encode())
+    digest = hashlib.sha256(f"{item!r}\0{go}\0{_FLAGS}\0{_ENVIRONMENT}\0".encode())
     for file in sorted(item.folder.iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
@@ -61,10 +64,10 @@ def _build(item: Component, target: Path) -> None:
 
 def _compile(item: Component, package: str, work: Path, target: Path) -> None:
     mode = "-mod=vendor" if item.patches else "-mod=readonly"
-    flags = [mode, "-trimpath", f"-ldflags={item.ldflags}", "-o", str(target)]
+    flags = [*_FLAGS, mode, f"-ldflags={item.ldflags}", "-o", str(target)]
     say(f"  {target.name}")
     # Nice: the machine may be somebody's desk.
-    run(["nice", "go", "build", *flags, package], cwd=work, env=os.environ | {"CGO_ENABLED": "0"})
+    run(["nice", "go", "build", *flags, package], cwd=work, env=os.environ | _ENVIRONMENT)
 
 
 def _patch(item: Component, vendor: Path) -> None:

@@ -82,7 +82,7 @@ def remove(id_: str) -> None:
     """Both namespaces and the link; their processes must have ended. Raises ClusterError."""
     state = names.state(id_)
     for point in _mounted_below(state):
-        run(["umount", point])
+        run(["umount", "--lazy", point])
     if _mounted_below(state):
         raise ClusterError(f"something is still mounted below {state}")
     if _network(id_).exists():

@@ -66,5 +66,6 @@ def test_an_archive_is_known_by_what_it_holds(tmp_path: Path) -> None:
 def test_what_is_no_image_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     for path in (tmp_path / "text", tmp_path / "missing", tar(tmp_path / "empty.tar", readme="")):
-        with pytest.raises(ClusterError, match=path.name):
+        with pytest.raises(ClusterError, match=path.name) as caught:
             load.digest(path)
+        assert "\n" not in str(caught.value)
