@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,9 +23,11 @@ def directory() -> Path:
 
 @contextlib.contextmanager
 def locked() -> Iterator[None]:
-    """One builder at a time, of all processes that share the cache."""
+    """One builder at a time, of all processes that share the cache. What a killed one left is removed."""
     with (directory() / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for partial in directory().glob(".partial-*"):
+            shutil.rmtree(partial, ignore_errors=True)
         yield
 
 
@@ -44,4 +47,4 @@ def prune(name: str) -> None:
     """Forget all but the archives of an image that were used last."""
     by_use = sorted(directory().glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime)
     for path in by_use[:-KEPT]:
-        path.unlink()
+        path.unlink(missing_ok=True)

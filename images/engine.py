@@ -85,6 +85,7 @@ class Buildah:
         return options
 
     def tidy(self) -> None:
+        self._run("rm", "--all")  # of builds that were killed
         current = {_standin(image) for image in IMAGES}
         for reference in self._output("images", "--format", "{{.Name}}:{{.Tag}}").split():
             if reference.startswith(_STANDIN) and reference not in current:

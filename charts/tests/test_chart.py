@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from charts import crds, render
+from codesession_api.sandboxes.exec_stream import RELAY
 from codesession_crds import labels
 
 Chart = Callable[..., list[dict[str, Any]]]
@@ -137,6 +138,14 @@ def test_the_api_knows_the_bounds_of_its_environment(chart: Chart) -> None:
     assert env["CODESESSION_ENVIRONMENT"] == "big"
     assert env["CODESESSION_RUN_SECONDS"] == "600"
     assert env["CODESESSION_LANGUAGES"] == "py,r"
+
+
+def test_the_exec_policy_allows_the_command_that_the_api_execs(chart: Chart) -> None:
+    policy = by_kind(chart(), "ValidatingAdmissionPolicy", "codesession-sandbox-exec")
+    command = ", ".join(f"'{word}'" for word in RELAY)
+    assert any(
+        f"object.command == [{command}]" in rule["expression"] for rule in policy["spec"]["validations"]
+    )
 
 
 def test_the_pod_policy_looks_at_the_label_that_the_operator_sets(chart: Chart) -> None:

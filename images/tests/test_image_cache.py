@@ -29,6 +29,12 @@ def test_an_archive_that_failed_half_way_is_not_there() -> None:
     assert [path.name for path in cache.directory().iterdir()] == ["api-key.tar"]
 
 
+def test_what_a_killed_build_left_is_removed() -> None:
+    (cache.directory() / ".partial-x").mkdir()
+    with cache.locked():
+        assert not (cache.directory() / ".partial-x").exists()
+
+
 def test_the_archives_used_last_are_kept() -> None:
     for age in range(5):
         path = cache.archive("api", f"key{age}")
