@@ -12,6 +12,9 @@ from charts import crds, render
 from codesession_api.sandboxes.exec_stream import RELAY
 from codesession_crds import labels
 
+# The first of them may have to build helm.
+pytestmark = pytest.mark.timeout(900)
+
 Chart = Callable[..., list[dict[str, Any]]]
 EXTERNAL_S3 = ("minio.enabled=false", "s3.endpoint=s3.example.org", "s3.existingSecret=keys")
 

@@ -15,7 +15,7 @@ import pytest
 from charts import crds, render
 from e2e.cluster.cache import binary
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 RELAY = ["/usr/bin/python3", "-I", "-S", "/opt/codesession/codesession_runner/relay.py"]
 
