@@ -34,7 +34,7 @@ lint: .venv/.ready
 types: .venv/.ready
 	@for part in crds operator api images charts e2e requirements; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
 
-unit: .venv/.ready .sandbox-venv/.ready .bubblewrap
+unit: .venv/.ready .sandbox-venv/.ready .bubblewrap .tools
 	@$(PYTEST) -m "not cluster" crds operator api images charts e2e/cluster
 
 contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node ## the real clients against the embedded default
@@ -85,7 +85,11 @@ clean: ## forget what was built in this checkout (not the cache)
 	@VIRTUAL_ENV=.sandbox-venv .venv/bin/uv pip sync -q --require-hashes requirements/sandbox.txt
 	@touch $@
 
-.PHONY: .bubblewrap .root .go .node
+.PHONY: .bubblewrap .root .go .node .tools
+# Built before the tests, whose time is limited: the S3 server that objects are tested on, gVisor, and helm.
+.tools: .venv/.ready .go
+	@$(BIN)/python -c 'from e2e.cluster.cache import binary; [binary(name) for name in ("minio", "runsc", "helm")]'
+
 .bubblewrap:
 	@command -v runsc bwrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { echo "==> apt-get install bubblewrap"; apt-get update -qq && apt-get install -qq -y --no-install-recommends bubblewrap >/dev/null; }; } || { echo "codesession local needs runsc or bubblewrap: apt-get install bubblewrap" >&2; exit 1; }
 
