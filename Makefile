@@ -57,6 +57,7 @@ images: .venv/.ready .root ## build the images into the cache
 
 crds: .venv/.ready ## generate crds/*.yaml from the models, and the chart's copies
 	@$(BIN)/python -m codesession_crds.generate
+	@$(BIN)/python -m charts.crds
 
 manifests: .venv/.ready .go ## render the chart with its default values into manifests/
 	@$(BIN)/python -m charts.render
