@@ -127,8 +127,10 @@ class ApiModel:
                     self._forget(plural, name)
 
     def kubelet_starts(self) -> None:
+        """Pods start that have their volume."""
         for pod in self.of("pods"):
-            if pod.get("status", {}).get("phase", "Pending") == "Pending":
+            mounted = ("persistentvolumeclaims", pod["metadata"]["name"]) in self.objects
+            if mounted and pod.get("status", {}).get("phase", "Pending") == "Pending":
                 ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
                 self.put({**pod, "status": ready})
 
