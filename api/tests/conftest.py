@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from codesession_api.objects.local import LocalObjects
 from codesession_api.objects.s3 import S3Objects
 from codesession_api.ports import Objects
 from codesession_api.settings import load
+from e2e.cluster.cache import binary
 
 
 def free_port() -> int:
@@ -51,22 +51,18 @@ class Minio:
         }
 
 
-@pytest.fixture(scope="session")
-def minio_binary() -> str:
-    """Of `CODESESSION_TEST_MINIO` or the PATH, or else built by the cluster's own means."""
-    found = os.environ.get("CODESESSION_TEST_MINIO") or shutil.which("minio")
-    if found:
-        return found
-    from e2e.cluster.cache import binary
-
-    return str(binary("minio"))
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A MinIO that must be built first takes minutes, which no test's timeout should count."""
+    needing = {"minio", "objects", "server"}
+    if any(needing & set(item.fixturenames) for item in session.items if isinstance(item, pytest.Function)):
+        binary("minio")
 
 
 @contextlib.contextmanager
-def running_minio(program: str, directory: Path, port: int) -> Iterator[Minio]:
+def running_minio(directory: Path, port: int) -> Iterator[Minio]:
     keys = {"MINIO_ROOT_USER": "tests", "MINIO_ROOT_PASSWORD": secrets.token_hex(16)}
     environment = {"PATH": os.defpath, "HOME": str(directory), "MINIO_BROWSER": "off", **keys}
-    command = [program, "server", "--quiet", "--address", f"127.0.0.1:{port}", str(directory)]
+    command = [str(binary("minio")), "server", "--quiet", "--address", f"127.0.0.1:{port}", str(directory)]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as server:
@@ -90,8 +86,8 @@ def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def minio(minio_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
-    with running_minio(minio_binary, tmp_path_factory.mktemp("minio"), free_port()) as server:
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
+    with running_minio(tmp_path_factory.mktemp("minio"), free_port()) as server:
         yield server
 
 
