@@ -53,24 +53,25 @@ class Minio:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """A MinIO that must be built first takes minutes, which no test's timeout should count."""
-    needing = {"minio", "objects", "server"}
+    needing = {"minio", "run_minio", "objects", "server"}
     if any(needing & set(item.fixturenames) for item in session.items if isinstance(item, pytest.Function)):
         binary("minio")
 
 
 @contextlib.contextmanager
 def running_minio(directory: Path, port: int) -> Iterator[Minio]:
-    keys = {"MINIO_ROOT_USER": "tests", "MINIO_ROOT_PASSWORD": secrets.token_hex(16)}
+    server = Minio(f"127.0.0.1:{port}", "tests", "tests-of-the-api")
+    keys = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
     environment = {"PATH": os.defpath, "HOME": str(directory), "MINIO_BROWSER": "off", **keys}
     command = [str(binary("minio")), "server", "--quiet", "--address", f"127.0.0.1:{port}", str(directory)]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
+    ) as process:
         try:
-            _wait_until_ready(server, f"http://127.0.0.1:{port}/minio/health/ready")
-            yield Minio(f"127.0.0.1:{port}", *keys.values())
+            _wait_until_ready(process, f"http://{server.endpoint}/minio/health/ready")
+            yield server
         finally:
-            server.kill()
+            process.kill()
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
@@ -83,6 +84,11 @@ def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.05)
     raise AssertionError("MinIO did not become ready")
+
+
+@pytest.fixture(scope="session")
+def run_minio() -> Callable[[Path, int], contextlib.AbstractContextManager[Minio]]:
+    return running_minio
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from codesession_api.settings import Settings
 
 
 async def open_objects(settings: Settings) -> Objects:
-    """Raises ObjectsUnavailable when the store cannot be used."""
+    """Raises ObjectsUnavailable when the directory cannot be used."""
     if settings.s3_endpoint is not None:
         from codesession_api.objects.s3 import S3Objects
 

@@ -48,7 +48,7 @@ _MISSING = frozenset({"NoSuchKey", "NoSuchObject", "NoSuchVersion"})
 
 
 class S3Objects:
-    """One bucket. Use `open`, which makes sure of it."""
+    """One bucket, which `open` and `check` make if it is missing."""
 
     def __init__(self, client: Minio, bucket: str) -> None:
         self._client = client
@@ -57,9 +57,12 @@ class S3Objects:
 
     @classmethod
     async def open(cls, settings: Settings) -> S3Objects:
-        """Make the bucket if it is missing. Raises ObjectsUnavailable."""
+        """A server that does not answer yet is no reason not to start: `check` tells until it does."""
         objects = cls(_client(settings), settings.s3_bucket)
-        await objects._call(_ensure_bucket, objects._client, settings.s3_bucket)
+        try:
+            await objects.check()
+        except ObjectsUnavailable as error:
+            log.warning("started without the file storage: %s", error)
         return objects
 
     async def put(
@@ -136,8 +139,7 @@ class S3Objects:
         return True
 
     async def check(self) -> None:
-        if not await self._call(self._client.bucket_exists, self._bucket):
-            raise ObjectsUnavailable("the bucket is missing")
+        await self._call(_ensure_bucket, self._client, self._bucket)
 
     async def _call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """Run in a thread, errors mapped."""
