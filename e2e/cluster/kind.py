@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from e2e.cluster import cache, locks
+from e2e.cluster import archives, cache, locks, packages
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.instance import CHECKOUT, Cluster, instance_id
 from e2e.cluster.instance import name as instance_name
@@ -99,6 +99,10 @@ def _create() -> None:
             run(["docker", "cp", file.name, f"{_NODE}:/etc/containerd/runsc.toml"])
         run(["docker", "exec", _NODE, "systemctl", "restart", "containerd"])
         run(_kubectl("apply", "-f", str(_MANIFESTS / "runtimeclass.yaml")))
+    if packages.present(packages.BUSYBOX):
+        with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+            archives.write(archives.helper(), Path(file.name))
+            load(Path(file.name))
 
 
 def _kubeconfig() -> Path:

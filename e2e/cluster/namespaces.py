@@ -85,10 +85,12 @@ def remove(id_: str) -> None:
         run(["umount", "--lazy", point])
     if _mounted_below(state):
         raise ClusterError(f"something is still mounted below {state}")
+    link = Path("/sys/class/net") / names.host_link(id_)
+    # A namespace that is ending takes its links away at a moment of its own, perhaps in the middle of this.
+    if not succeeds(["ip", "link", "delete", link.name]) and link.exists():
+        raise ClusterError(f"the link {link.name} cannot be deleted")
     if _network(id_).exists():
         run(["ip", "netns", "delete", names.name(id_)])
-    if succeeds(["ip", "link", "show", names.host_link(id_)]):
-        run(["ip", "link", "delete", names.host_link(id_)])
 
 
 def remove_mount_points() -> None:

@@ -70,7 +70,6 @@ def test_requests_are_audited_without_their_bodies() -> None:
     ],
 )
 def test_every_path_is_the_instances_own(text: str) -> None:
-    # The certificate of the CA is called ca.crt in plain JSON, so a path begins after a quote or a scheme.
     paths = re.findall(r'(?:"|unix://)(/(?:var|run|etc|opt|usr)/[^"]*)', text)
     assert [path for path in paths if not path.startswith(f"{STATE}")] == []
 
