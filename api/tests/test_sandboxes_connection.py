@@ -81,6 +81,11 @@ class Peer:
     async def receive(self) -> Frame:
         return await self._from_api.get()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether all that was sent was received."""
+        return self._from_api.empty()
+
     async def opened(self) -> tuple[int, dict[str, Any]]:
         """The next request: its channel and payload."""
         while (frame := await self.receive()).kind is not Kind.OPEN:
@@ -277,6 +282,19 @@ async def test_cancelling_the_caller_cancels_the_run() -> None:
         peer.send(Frame(Kind.STDOUT, channel, b"late"), message(Kind.END, channel, ENDED))
         await other_request(connection, peer)
         assert connection.requests == 0
+
+
+async def test_a_cancelled_run_that_goes_on_talking_gets_no_more_credit() -> None:
+    async with connected() as (connection, peer):
+        running = asyncio.create_task(session(connection).run(SPEC))
+        channel, _ = await peer.opened()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        for _ in range(WINDOW // MAX_PAYLOAD + 1):
+            peer.send(Frame(Kind.STDOUT, channel, b"x" * MAX_PAYLOAD))
+        await connection.closed()
+        assert "beyond the credit" in str(connection.lost)
 
 
 async def other_request(connection: Connection, peer: Peer) -> None:
@@ -544,6 +562,7 @@ async def test_a_put_ends_as_soon_as_it_is_refused() -> None:
         peer.send(message(Kind.END, channel, {"error": {"code": "too_large", "message": "too large"}}))
         with pytest.raises(SandboxFileTooLarge):
             await putting
+        assert peer.quiet
 
 
 @pytest.mark.parametrize("body", [{"size": 5}, {"size": "0"}, {}])

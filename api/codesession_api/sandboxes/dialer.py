@@ -62,11 +62,13 @@ class Dialer:
 
     async def close_idle(self, keep: Iterable[PodRef]) -> None:
         """Close what was not used for minutes, but for those to `keep`."""
-        kept, now = set(keep), self._loop.time()
-        for pod, connection in list(self._held.items()):
-            unused = not connection.requests and now - connection.last_used > self._idle
-            if connection.lost or (unused and pod not in kept):
-                await self.forget(pod)
+        kept, latest = set(keep), self._loop.time() - self._idle
+        unused = [
+            pod
+            for pod, connection in self._held.items()
+            if connection.lost or not (pod in kept or connection.requests or connection.last_used >= latest)
+        ]
+        await asyncio.gather(*map(self.forget, unused))
 
     async def forget(self, pod: PodRef) -> None:
         """Close the stream to a pod, if there is one."""
@@ -78,7 +80,7 @@ class Dialer:
             dial.cancel()
         if self._dials:
             await asyncio.wait(self._dials.values())
-        await asyncio.gather(*(self.forget(pod) for pod in list(self._held)))
+        await asyncio.gather(*map(self.forget, list(self._held)))
 
     def _dialled(self, pod: PodRef, dial: asyncio.Task[Connection]) -> None:
         del self._dials[pod]

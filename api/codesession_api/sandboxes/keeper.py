@@ -13,6 +13,7 @@ from codesession_api.sandboxes.dialer import Dialer, PodRef
 
 AHEAD = 8
 _SWEEP_SECONDS = 15.0
+_PAUSE_SECONDS = 0.05
 _RETRY_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class Keeper:
             await self._dialer.close_idle(keep=ahead)
             await asyncio.wait([changed], timeout=_SWEEP_SECONDS)
             changed.cancel()
+            # A burst of changes is looked at once.
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def aclose(self) -> None:
         dials = list(self._dials.values())
