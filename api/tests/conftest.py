@@ -167,13 +167,16 @@ def running_server(directory: Path, **settings: object) -> Iterator[Server]:
         )
     with process:
         assert process.stdout is not None
-        said = process.stdout.readline()
-        assert "answers on" in said, said + log.read_text()
-        url = said.split(" on ")[1].split("/v1")[0]
-        with httpx.Client(base_url=url, timeout=60) as client:
-            yield Server(url, log, process, client)
-        process.terminate()
-        assert process.wait(30) == 0
+        try:
+            said = process.stdout.readline()
+            assert "answers on" in said, said + log.read_text()
+            url = said.split(" on ")[1].split("/v1")[0]
+            with httpx.Client(base_url=url, timeout=60) as client:
+                yield Server(url, log, process, client)
+        finally:
+            process.terminate()
+            status = process.wait(30)
+        assert status == 0
 
 
 @pytest.fixture(scope="session")
