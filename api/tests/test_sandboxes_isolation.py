@@ -92,11 +92,12 @@ def test_directories_on_the_way_to_a_mount_can_be_entered_by_any_user() -> None:
     assert made == ["/etc", "/mnt", "/opt"]
 
 
-def test_the_oci_document() -> None:
-    document = isolation.oci_spec(PLAN, root="/state/root")
+@pytest.mark.parametrize(("as_root", "uid"), [(True, 1000), (False, 0)])
+def test_the_oci_document(as_root: bool, uid: int) -> None:
+    document = isolation.oci_spec(PLAN, root="/state/root", as_root=as_root)
     assert document["root"] == {"path": "/state/root", "readonly": True}
     process = document["process"]
-    assert process["user"] == {"uid": 1000, "gid": 1000}
+    assert process["user"] == {"uid": uid, "gid": uid}
     assert process["noNewPrivileges"] is True
     assert process["capabilities"] == {}
     assert process["args"] == list(PLAN.command)
@@ -111,13 +112,18 @@ def test_the_oci_document() -> None:
 
 
 def test_every_place_of_the_oci_document_is_a_mount_point() -> None:
-    document = isolation.oci_spec(PLAN, root="/state/root")
+    document = isolation.oci_spec(PLAN, root="/state/root", as_root=True)
     assert {mount["destination"] for mount in document["mounts"]} == set(isolation.mount_points(PLAN))
 
 
-def test_runsc_has_no_network_and_dies_with_the_server() -> None:
-    words = isolation.runsc(PLAN, binary="/bin/runsc", state="/state/runsc", bundle="/state/abc", name="abc")
+@pytest.mark.parametrize("as_root", [True, False])
+def test_runsc_has_no_network_and_dies_with_the_server(as_root: bool) -> None:
+    words = isolation.runsc(
+        PLAN, binary="/bin/runsc", as_root=as_root, state="/state/runsc", bundle="/state/abc", name="abc"
+    )
     assert words[:2] == ["setpriv", "--pdeathsig=KILL"]
+    assert ("unshare" in words) is as_root
+    assert ("--rootless=true" in words) is not as_root
     assert {"--network=none", "--root=/state/runsc", "--bundle=/state/abc"} <= set(words)
     assert words[-1] == "abc"
 

@@ -133,12 +133,15 @@ def parents(plan: Plan) -> list[str]:
     return sorted(found - {"/"} - {mount.target for mount in plan.mounts})
 
 
-def runsc(plan: Plan, *, binary: str, state: str, bundle: str, name: str) -> list[str]:
+def runsc(plan: Plan, *, binary: str, as_root: bool, state: str, bundle: str, name: str) -> list[str]:
     """The arguments of `runsc run`; `state` is its own directory, `bundle` has `oci_spec` as config.json."""
+    # What root's runsc mounts into `state` goes away with this mount namespace.
+    own_mounts = ("unshare", "--mount", "--propagation=private") if as_root else ()
     return [
-        # Dies with the server, and keeps to itself the namespace file that it would mount into `state`.
-        *("setpriv", "--pdeathsig=KILL", "unshare", "--mount", "--propagation=private"),
+        *("setpriv", "--pdeathsig=KILL"),
+        *own_mounts,
         binary,
+        f"--rootless={str(not as_root).lower()}",
         f"--root={state}",
         "--platform=systrap",
         "--network=none",
@@ -151,14 +154,16 @@ def runsc(plan: Plan, *, binary: str, state: str, bundle: str, name: str) -> lis
     ]
 
 
-def oci_spec(plan: Plan, *, root: str) -> dict[str, Any]:
+def oci_spec(plan: Plan, *, root: str, as_root: bool) -> dict[str, Any]:
     """The OCI runtime document; `root` is a directory with the plan's mount points and links."""
+    # Without root there is but one user to map: 0 inside, still without capabilities, is the server's own.
+    user = UID if as_root else 0
     return {
         "ociVersion": "1.0.2",
         "hostname": "sandbox",
         "root": {"path": root, "readonly": True},
         "process": {
-            "user": {"uid": UID, "gid": UID},
+            "user": {"uid": user, "gid": user},
             "args": list(plan.command),
             "env": [f"{name}={value}" for name, value in plan.environment.items()],
             "cwd": WORKSPACE,

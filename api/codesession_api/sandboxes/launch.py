@@ -79,11 +79,15 @@ class Launcher:
         if self.kind is Isolation.BUBBLEWRAP:
             return isolation.bubblewrap(plan, binary=self._binary, as_root=self._as_root), outer
         root = self._root(plan)
-        document = isolation.oci_spec(plan, root=str(root))
+        document = isolation.oci_spec(plan, root=str(root), as_root=self._as_root)
         (directory / "config.json").write_text(json.dumps(document))
-        state = str(self._directory / "runsc")
         command = isolation.runsc(
-            plan, binary=self._binary, state=state, bundle=str(directory), name=session_id
+            plan,
+            binary=self._binary,
+            as_root=self._as_root,
+            state=str(self._directory / "runsc"),
+            bundle=str(directory),
+            name=session_id,
         )
         return command, outer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Protocol
 
 CHUNK = 128 * 1024
@@ -50,8 +49,6 @@ class StreamTransport:
     async def aclose(self) -> None:
         # Not close(), which waits for a peer that may never read again.
         self._writer.transport.abort()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
 
 
 async def open_unix(path: str) -> StreamTransport:
