@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 from codesession_runner.capture import Capture
 from codesession_runner.frames import Kind
-from codesession_runner.pool import Child, ChildPool, Exit
+from codesession_runner.interpreters import Interpreters
+from codesession_runner.pool import Child, Exit
 from codesession_runner.program import Program
 from codesession_runner.run import Outcome, Run
 from codesession_runner.settings import Settings
@@ -26,14 +27,14 @@ _OPEN_FILES = 4096
 
 
 class Attempt:
-    def __init__(self, run: Run, child: Child, pool: ChildPool, settings: Settings) -> None:
+    def __init__(self, run: Run, child: Child, interpreters: Interpreters, settings: Settings) -> None:
         self.verdict: Outcome | None = None
         """Why it was stopped, if it was."""
         self.out_of_memory = False
         self.wall = 0.0
         self._run = run
         self._child = child
-        self._pool = pool
+        self._interpreters = interpreters
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self._captures = [self._capture(kind) for kind in (Kind.STDOUT, Kind.STDERR)]
@@ -99,8 +100,8 @@ class Attempt:
 
     def _watch(self) -> None:
         """Where no kernel limit counts a run's processes alone (gVisor has none at all), this does."""
-        self._pool.resume()
-        if len(self._pool.processes(self._child)) > self._settings.processes:
+        self._interpreters.resume()
+        if len(self._interpreters.processes(self._child)) > self._settings.processes:
             self._run.write(Kind.STDERR, b"killed: more than %d processes\n" % self._settings.processes)
             self.stop(Outcome.SIGNAL, grace=0)
         else:
@@ -109,11 +110,11 @@ class Attempt:
     def _kill(self) -> None:
         self._child.signal(signal.SIGKILL)
         # No word of its end by then: the fork server is stuck; without it the child is the runner's to reap.
-        self._later(_SERVER_SECONDS, self._pool.kill_server)
+        self._later(_SERVER_SECONDS, self._interpreters.kill_servers)
 
     async def _clean_up(self) -> None:
         self._cancel_timers()
-        await self._pool.sweep()
+        await self._interpreters.sweep()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 for capture in self._captures:

@@ -16,7 +16,8 @@ from typing import Any
 
 from codesession_runner.attempt import Attempt
 from codesession_runner.errors import OperationError
-from codesession_runner.pool import Child, ChildPool, Exit
+from codesession_runner.interpreters import Interpreters
+from codesession_runner.pool import Child, Exit
 from codesession_runner.processes import oom_kills
 from codesession_runner.run import Outcome, Run, end_of
 from codesession_runner.settings import Settings
@@ -27,11 +28,11 @@ _CHILD_ATTEMPTS = 8
 
 
 class Executor:
-    """Executes runs in the children of a pool, over one workspace."""
+    """Executes runs in interpreters that were kept ready, over one workspace."""
 
-    def __init__(self, settings: Settings, pool: ChildPool, workspace: Workspace) -> None:
+    def __init__(self, settings: Settings, interpreters: Interpreters, workspace: Workspace) -> None:
         self._settings = settings
-        self._pool = pool
+        self._interpreters = interpreters
         self._workspace = workspace
         self._oom_kills = oom_kills()
 
@@ -42,18 +43,18 @@ class Executor:
                 for _ in range(_CHILD_ATTEMPTS):
                     if run.cancelled:
                         return end_of(Outcome.CANCELLED)
-                    attempt = Attempt(run, await self._child(), self._pool, self._settings)
+                    attempt = Attempt(run, await self._child(run), self._interpreters, self._settings)
                     exit_ = await attempt.carry_out(path)
                     if exit_ is not None:
                         return await self._end(run, attempt, exit_)
             raise OperationError("internal", "the sandbox's interpreters die before they start")
         finally:
-            self._pool.replenish()
+            self._interpreters.replenish()
 
-    async def _child(self) -> Child:
+    async def _child(self, run: Run) -> Child:
         try:
             async with asyncio.timeout(_CHILD_SECONDS):
-                return await self._pool.take()
+                return await self._interpreters.take(run)
         except TimeoutError:
             raise OperationError("internal", "the sandbox has no interpreter ready") from None
 

@@ -1,4 +1,4 @@
-"""The runner's side of the fork server: children kept ready, and word of how each one ended.
+"""The runner's side of a fork server: children kept ready, and word of how each one ended.
 
 User code has the same uid and may kill or stop all of it. So nothing here is started again while a run goes
 on: `replenish` is called when one has ended, and by `take` when it finds nothing ready.
@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codesession_runner.forkserver import MAX_MESSAGE
-from codesession_runner.processes import run_processes, send_signal, signal_group
+from codesession_runner.processes import send_signal, signal_group
 from codesession_runner.program import BEGUN, OUT_OF_MEMORY, Program
 
 CONTROL_DESCRIPTOR = 3
 _RETRY_SECONDS = 0.5
-_SWEEP_SECONDS = 3.0
 
 logger = logging.getLogger(__name__)
 
@@ -127,41 +126,12 @@ class ChildPool:
         if self.server:
             send_signal(self.server, signal.SIGKILL)
 
-    def reap(self) -> None:
-        """Wait for all that has ended below this process: fork server, children that outlived it, orphans."""
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-                if not pid:
-                    return
-                if pid == self.server:
-                    self._lost()
-                else:
-                    self._ended(pid, Exit(status, usage.ru_utime + usage.ru_stime))
-
-    def processes(self, child: Child | None = None) -> set[int]:
-        """The processes of a run: all below this one without the pool's own, of which only `child` counts."""
-        return run_processes(self.server, child.pid if child else 0)
-
-    async def sweep(self) -> None:
-        """Kill all that a run has left behind, when its child has ended."""
-        started = self._loop.time()
-        pause = 0.001
-        while True:
-            self.reap()
-            left = self.processes()
-            if not left:
-                return
-            for pid in left:
-                send_signal(pid, signal.SIGKILL)
-            if self._loop.time() - started > _SWEEP_SECONDS:
-                if os.getpid() != 1:
-                    logger.error("processes of a run fork faster than they can be killed")
-                    return
-                # Nothing outruns this; the pool goes with it and is made anew, relays are dialled again.
-                send_signal(-1, signal.SIGKILL)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.05)
+    def reaped(self, pid: int, how: Exit) -> None:
+        """Take note of a process that the runner has waited for: the server, or a child that outlived it."""
+        if pid == self.server:
+            self._lost()
+        else:
+            self._ended(pid, how)
 
     def close(self) -> None:
         self._closing = True

@@ -48,8 +48,8 @@ def signal_group(pgid: int, number: signal.Signals) -> None:
         os.killpg(pgid, number)
 
 
-def run_processes(server: int, run: int) -> set[int]:
-    """Processes below this one, without the fork server `server` and those of its children but `run`.
+def run_processes(servers: set[int], run: int) -> set[int]:
+    """Processes below this one, without the fork `servers` and those of their children but `run`.
 
     Zombies count until they are reaped: one whose threads live on looks the same.
     """
@@ -59,9 +59,9 @@ def run_processes(server: int, run: int) -> set[int]:
     while pending:
         parent = pending.pop()
         children = below.get(parent, ())
-        if parent == server:
+        if parent in servers:
             children = [pid for pid in children if pid == run]
-        found.update(pid for pid in children if pid != server)
+        found.update(pid for pid in children if pid not in servers)
         pending.extend(children)
     return found
 

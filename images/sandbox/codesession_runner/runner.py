@@ -13,9 +13,9 @@ from codesession_runner import stdio
 from codesession_runner.connection import Connection
 from codesession_runner.executor import Executor
 from codesession_runner.frames import VERSION
+from codesession_runner.interpreters import Interpreters
 from codesession_runner.languages import available
 from codesession_runner.operations import Operations
-from codesession_runner.pool import ChildPool
 from codesession_runner.processes import become_subreaper, set_dumpable
 from codesession_runner.runs import Runs
 from codesession_runner.server import SocketServer, announce_ready
@@ -28,8 +28,8 @@ class Runner:
         self._settings = settings
         self._stopped = asyncio.Event()
         self._workspace = Workspace(settings.workspace, file_bytes=settings.file_bytes, files=settings.files)
-        self._pool = ChildPool(settings.ready_children, settings.preload, user_environment(os.environ))
-        self._runs = Runs(Executor(settings, self._pool, self._workspace))
+        self._interpreters = Interpreters(settings, user_environment(os.environ))
+        self._runs = Runs(Executor(settings, self._interpreters, self._workspace))
         self._languages = available(settings.languages)
         self._operations = Operations(self._runs, self._workspace, self._languages, settings.run_seconds)
         self._hello = {
@@ -47,7 +47,7 @@ class Runner:
         """
         set_dumpable(False)
         become_subreaper()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._pool.reap)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._interpreters.reap)
         _on_stop_signal(self._stopped.set)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -58,11 +58,11 @@ class Runner:
                 for task in background:
                     task.cancel()
         finally:
-            self._pool.close()
-            await self._pool.sweep()
+            self._interpreters.close()
+            await self._interpreters.sweep()
 
     async def _serve_socket(self) -> None:
-        await self._pool.start()
+        await self._interpreters.start()
         server = SocketServer(self._settings.socket, self._connection)
         try:
             if self._settings.ready_port:
@@ -72,7 +72,7 @@ class Runner:
             server.close()
 
     async def _serve_streams(self, incoming: int, outgoing: int) -> None:
-        await self._pool.start()
+        await self._interpreters.start()
         await stdio.serve(self._connection(lambda connection: self._stopped.set()), incoming, outgoing)
 
     def _connection(self, on_lost: Callable[[Connection], None]) -> Connection:

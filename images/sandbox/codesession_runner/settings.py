@@ -35,7 +35,7 @@ class Settings:
     preload: tuple[str, ...] = ("numpy", "pandas", "matplotlib.pyplot")
     """Comma list of modules imported before the first run; one that cannot be imported is left out."""
     ready_children: int = 3
-    """Interpreters kept forked ahead."""
+    """Interpreters kept forked ahead, with the preloaded modules and without them each."""
     workspace: str = "/mnt/data"
     """The directory of the session's files, and where code starts."""
     socket: str = "/run/codesession/runner.sock"

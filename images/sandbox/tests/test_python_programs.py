@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
-from runner_testing import Client
+from runner_testing import Client, connected, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -174,6 +175,19 @@ async def test_modules_are_imported_from_the_workspace(shared: Client) -> None:
 async def test_interrupt_by_itself_is_a_signal(shared: Client) -> None:
     answer = await shared.run("import os, signal; print('x'); os.kill(os.getpid(), signal.SIGINT)")
     assert (answer.end["outcome"], answer.end["signal"], answer.stdout) == ("signal", 2, b"x\n")
+
+
+async def test_packages_are_imported_ahead_for_programs_that_ask(tmp_path: Path) -> None:
+    code = "import sys; print('xml.dom.minidom' in sys.modules)"
+    async with (
+        running(tmp_path, preload="no_such_module,xml.dom.minidom") as runner,
+        connected(runner) as client,
+    ):
+        for _ in range(5):
+            assert (await client.run(code)).stdout == b"False\n"
+            assert (
+                await client.run("try: import a_package\nexcept ImportError: pass\n" + code)
+            ).stdout == b"True\n"
 
 
 async def test_bash_programs(shared: Client) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from codesession_runner import scan as scanning
+from codesession_runner.interpreters import imports_packages
 from codesession_runner.languages import available
 from codesession_runner.processes import is_descendant
 from codesession_runner.ring import Ring
@@ -58,6 +59,27 @@ def test_the_environment_of_user_code() -> None:
         "LANG": "C.UTF-8",
         "MPLBACKEND": "Agg",
     }
+
+
+@pytest.mark.parametrize(
+    ("code", "packages"),
+    [
+        ("print(1)", False),
+        ("import os, sys\nfrom collections.abc import Mapping as M", False),
+        ("import xml.dom.minidom as d; import json", False),
+        ("from importlib import import_module", False),
+        ("important = 1; fromage = 2", False),
+        ("import numpy as np", True),
+        ("import os,pandas", True),
+        ("  from matplotlib import pyplot", True),
+        ("import sys; import seaborn.palettes", True),
+        ("from helper import f", True),
+        ("from . import x", True),
+        ("\xff import \xff", True),
+    ],
+)
+def test_programs_that_import_packages(code: str, packages: bool) -> None:
+    assert imports_packages(code.encode("latin-1")) is packages
 
 
 class Clock:

@@ -1,0 +1,105 @@
+"""The interpreters kept ready, in two pools, and the order kept among all processes of the sandbox.
+
+Forking and ending a process that has pandas in it takes some ten milliseconds, more under gVisor, because of
+its size. So there is a second fork server without the big imports, for programs that do not ask for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping
+
+from codesession_runner.pool import Child, ChildPool, Exit
+from codesession_runner.processes import run_processes, send_signal
+from codesession_runner.run import Run
+from codesession_runner.settings import Settings
+
+_SWEEP_SECONDS = 3.0
+_IMPORT = re.compile(rb"\b(?:import|from)\s+([^\n;#()]+)")
+_LOOK_AT = 64 * 1024
+
+logger = logging.getLogger(__name__)
+
+
+class Interpreters:
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+        self._plain = self._loaded = ChildPool(settings.ready_children, (), environment)
+        if settings.preload:
+            self._loaded = ChildPool(settings.ready_children, settings.preload, environment)
+        self._pools = {self._plain, self._loaded}
+        self._loop = asyncio.get_running_loop()
+
+    async def start(self) -> None:
+        """Return when every pool is full."""
+        await asyncio.gather(*(pool.start() for pool in self._pools))
+
+    async def take(self, run: Run) -> Child:
+        """A child for a run; waits for one if need be."""
+        loaded = run.language.interpreter is None and imports_packages(run.code)
+        return await (self._loaded if loaded else self._plain).take()
+
+    def replenish(self) -> None:
+        """Make up for what was taken or killed."""
+        for pool in self._pools:
+            pool.replenish()
+
+    def resume(self) -> None:
+        """Undo a SIGSTOP of the fork servers."""
+        for pool in self._pools:
+            pool.resume()
+
+    def kill_servers(self) -> None:
+        """Kill fork servers that do not answer; their children become the runner's own."""
+        for pool in self._pools:
+            pool.kill_server()
+
+    def reap(self) -> None:
+        """Wait for all that has ended below this process: fork servers, children of lost ones, orphans."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                if not pid:
+                    return
+                for pool in self._pools:
+                    pool.reaped(pid, Exit(status, usage.ru_utime + usage.ru_stime))
+
+    def processes(self, child: Child | None = None) -> set[int]:
+        """The processes of a run: all below this one without the pools' own, of which only `child` counts."""
+        return run_processes({pool.server for pool in self._pools}, child.pid if child else 0)
+
+    async def sweep(self) -> None:
+        """Kill all that a run has left behind, when its child has ended."""
+        started = self._loop.time()
+        pause = 0.001
+        while True:
+            self.reap()
+            left = self.processes()
+            if not left:
+                return
+            for pid in left:
+                send_signal(pid, signal.SIGKILL)
+            if self._loop.time() - started > _SWEEP_SECONDS:
+                if os.getpid() != 1:
+                    logger.error("processes of a run fork faster than they can be killed")
+                    return
+                # Nothing outruns this; the pools go with it and are made anew, relays are dialled again.
+                send_signal(-1, signal.SIGKILL)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.05)
+
+    def close(self) -> None:
+        for pool in self._pools:
+            pool.close()
+
+
+def imports_packages(code: bytes) -> bool:
+    """Whether code seems to import what is not in the standard library; a wrong guess costs time alone."""
+    names = (name for found in _IMPORT.findall(code[:_LOOK_AT]) for name in found.split(b","))
+    roots = {re.split(rb"[.\s]", name.strip())[0].decode(errors="replace") for name in names}
+    return not roots <= sys.stdlib_module_names
