@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -8,15 +9,26 @@ import pytest
 from e2e.targets import Target, kubectl, release
 from e2e.targets.kubectl import Json
 from e2e.targets.waiting import eventually
+from e2e.tests.cluster.probing import INTERNET, METADATA
 
 PROBES = "codesession-e2e-probes"
-IMAGE = "localhost/codesession-sandbox:dev"
+HELPER = "localhost/codesession-e2e-helper:1"
+ANSWERING = f"""
+each() {{ for host in {INTERNET.host} {METADATA.host}; do busybox ip address $1 $host/32 dev lo; done; }}
+trap 'each del; exit' TERM
+each add
+busybox httpd -p {INTERNET.host}:{INTERNET.port}
+busybox httpd -p {METADATA.host}:{METADATA.port}
+while :; do sleep 3600 & wait; done
+"""
 
 
 @pytest.fixture(scope="session")
 def api(chart_release: Target) -> Iterator[httpx.Client]:
+    """One connection per request: a kept one may lead to a replica that was killed since."""
+    headers = chart_release.headers | {"Connection": "close"}
     with httpx.Client(
-        base_url=f"{chart_release.url}/v1", headers=chart_release.headers, timeout=150, trust_env=False
+        base_url=f"{chart_release.url}/v1", headers=headers, timeout=150, trust_env=False
     ) as client:
         yield client
 
@@ -30,6 +42,42 @@ def open_pods(chart_release: Target) -> Iterator[dict[str, Json]]:
     kubectl.out("wait", "pods", "--all", "-n", PROBES, "--for=condition=Ready", "--timeout=120s")
     yield {pod["metadata"]["name"]: pod for pod in kubectl.items("pods", PROBES)}
     kubectl.out("delete", "namespace", PROBES, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def stand_in(open_pods: dict[str, Json]) -> bool:
+    """Whether the node answers for the internet and for a metadata service, which machines without them lack.
+
+    Only on the cluster of this machine, whose node is a network namespace of its own.
+    """
+    if not release.is_this_machines() or HELPER not in _node_images():
+        return False
+    kubectl.apply(_stand_in())
+    kubectl.out("wait", "pod/stand-in", "-n", PROBES, "--for=condition=Ready", "--timeout=60s")
+    return True
+
+
+def _stand_in() -> Json:
+    container = {
+        "name": "stand-in",
+        "image": HELPER,
+        "command": ["/bin/sh", "-c", ANSWERING],
+        "securityContext": {"capabilities": {"add": ["NET_ADMIN"]}},
+        "readinessProbe": {"tcpSocket": {"host": METADATA.host, "port": METADATA.port}, "periodSeconds": 1},
+    }
+    metadata = {"name": "stand-in", "namespace": PROBES}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"hostNetwork": True, "automountServiceAccountToken": False, "containers": [container]},
+    }
+
+
+def _node_images() -> set[str]:
+    nodes = json.loads(kubectl.out("get", "nodes", "-o", "json"))["items"]
+    images = [image for node in nodes for image in node["status"]["images"]]
+    return {name for image in images for name in image.get("names") or []}
 
 
 def _image() -> str:

@@ -46,6 +46,10 @@ class Address(NamedTuple):
     port: int
 
 
+INTERNET = Address("tcp", "1.1.1.1", 443)
+METADATA = Address("tcp", "169.254.169.254", 80)
+
+
 def from_sandbox(api: httpx.Client, addresses: dict[str, Address]) -> dict[str, bool]:
     """Which of them code of a user reaches."""
     request = {"lang": "py", "code": _PROGRAM, "args": [json.dumps(list(addresses.values()))]}

@@ -21,8 +21,8 @@ WRITE = {"lang": "bash", "code": "echo kept > kept.txt"}
 
 @contextlib.contextmanager
 def running(http: httpx.Client, url: str, session: str) -> Iterator[Iterator[bytes]]:
-    """A run of a minute in that session: entered when it is under way, with the rest of its answer."""
-    request = {"lang": "bash", "code": "echo begun; sleep 60; echo ended", "session_id": session}
+    """A run of half a minute in that session: entered when it is under way, with the rest of its answer."""
+    request = {"lang": "bash", "code": "echo begun; sleep 30; echo ended", "session_id": session}
     with http.stream("POST", url, json=request) as response:
         chunks = response.iter_bytes()
         # The space that an unfinished run sends.

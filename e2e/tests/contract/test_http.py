@@ -38,8 +38,14 @@ def test_an_answer_speaks_both_dialects(http: httpx.Client) -> None:
     assert file["session_id"] == file["storage_session_id"] == answer["session_id"]
 
 
-@pytest.mark.parametrize("scope", [{}, {"entity_id": "agent_abc"}, {"kind": "agent", "id": "agent_abc"}])
-@pytest.mark.parametrize("named", ["session_id", "storage_session_id"])
+@pytest.mark.parametrize(
+    ("scope", "named"),
+    [
+        ({}, "session_id"),
+        ({"entity_id": "agent_abc"}, "session_id"),
+        ({"kind": "agent", "id": "agent_abc"}, "storage_session_id"),
+    ],
+)
 def test_references_of_both_dialects_are_understood(
     http: httpx.Client, scope: dict[str, str], named: str
 ) -> None:
