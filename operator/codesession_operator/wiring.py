@@ -57,6 +57,9 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 10
     settings.process.ultimate_exiting_timeout = _EXIT_SECONDS
+    # kopf keeps a task per object for that long: tens of thousands at a start.
+    settings.queueing.idle_timeout = 1.0
+    settings.queueing.exit_timeout = 0.5
     for resource, selector in SELECTORS.items():
         if selector is not None:
             settings.watching.label_selectors[resource.group, resource.version, resource.plural] = selector

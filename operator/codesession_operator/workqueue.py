@@ -32,7 +32,9 @@ class WorkQueue:
         self._working: set[Key] = set()
         self._failures: dict[Key, int] = {}
         self._deadlines: Deadlines[Key] = Deadlines()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._armed: float | None = None
+        """The moment that the timer is set to."""
 
     def add(self, key: Key) -> None:
         if key in self._wanted:
@@ -79,14 +81,15 @@ class WorkQueue:
 
     def _arm(self) -> None:
         moment = self._deadlines.next()
+        if moment == self._armed:
+            return
         if self._timer is not None:
-            if moment == self._timer.when() and not self._timer.cancelled():
-                return
             self._timer.cancel()
+        self._armed = moment
         self._timer = None if moment is None else self._loop.call_at(moment, self._ring)
 
     def _ring(self) -> None:
-        self._timer = None
+        self._timer = self._armed = None
         for key in self._deadlines.due(self._loop.time()):
             self.add(key)
         self._arm()

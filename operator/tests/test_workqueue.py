@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
+import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,6 +112,19 @@ async def test_deadlines_wake() -> None:
     queue.done(B)
     assert await queue.get() == A
     assert loop.time() - start >= 0.2
+
+
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_moment_that_has_passed_is_now(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    async def scene() -> list[Key]:
+        queue = WorkQueue()
+        for key, seconds in ((A, -1.0), (B, 0.0), (Key("session", "c"), 0.01)):
+            queue.add_after(key, seconds)
+            queue.add_after(key, seconds)
+        return [await queue.get() for _ in range(3)]
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        assert set(runner.run(scene())) == {A, B, Key("session", "c")}
 
 
 async def test_work_settles_anew_when_to_come_back() -> None:
