@@ -29,11 +29,10 @@ pytestmark = pytest.mark.skipif(
 
 @pytest_asyncio.fixture
 async def cramped(tmp_path: Path) -> AsyncIterator[Client]:
-    """A client of a runner whose workspace and /tmp are one file system of 256 KiB."""
-    (tmp_path / "data").mkdir()
-    mounts = (
-        f'mount -t tmpfs -o size=256k none {tmp_path}/data && mount --bind {tmp_path}/data /tmp && exec "$@"'
-    )
+    """A client of a runner whose workspace and temporary directory are one file system of 256 KiB."""
+    data = tmp_path / "data"
+    data.mkdir()
+    mounts = f'mount -t tmpfs -o size=256k none {data} && TMPDIR={data} exec "$@"'
     async with (
         running(tmp_path, stdio=True, prefix=(*NAMESPACE, "sh", "-c", mounts, "sh")) as runner,
         connected(runner) as client,
