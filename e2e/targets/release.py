@@ -55,8 +55,9 @@ def installed() -> Iterator[Target]:
 
 def warm_sessions() -> bool:
     """Whether the pool is full."""
-    environment = kubectl.get("codeenvironments", "default", SANDBOXES) or {}
-    return bool(environment.get("status", {}).get("warm", 0) >= WARM)
+    sessions = [item for item in kubectl.items("codesessions", SANDBOXES) if "claim" not in item["spec"]]
+    ready = [item for item in sessions if item.get("status", {}).get("phase") == "Ready"]
+    return len(ready) >= WARM
 
 
 def api_pods() -> list[Json]:
