@@ -14,6 +14,7 @@ import kopf
 from codesession_crds.connection import Connection
 from codesession_crds.paths import Resource
 from codesession_operator.audit import SELECTORS
+from codesession_operator.forgetful import NoDiffBase, NoProgress
 from codesession_operator.world import World
 
 _PAGE = 500
@@ -51,6 +52,8 @@ def _login(connection: Connection) -> Any:
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = NoDiffBase()
+    settings.persistence.progress_storage = NoProgress()
     settings.scanning.disabled = True
     settings.watching.chunk_size = _PAGE
     settings.watching.inactivity_timeout = _INACTIVITY_SECONDS

@@ -316,8 +316,14 @@ async def test_the_pool_reaches_its_size_and_stays_there(cluster: Cluster, opera
 
 
 async def test_a_policy_that_is_deleted_comes_back(cluster: Cluster, operator: Process) -> None:
-    await cluster.environment()
-    (policy,) = await cluster.until(NETWORK_POLICIES, lambda found: len(found) == 1)
+    egress = [
+        {"cidr": "0.0.0.0/0", "ports": [443, 8443]},
+        {"cidr": "2001:db8::/32", "ports": [53], "protocol": "UDP"},
+    ]
+    await cluster.environment(network={"mode": "Allow", "egress": egress})
+    # Ready only if the API server keeps the policy exactly as it was built
+    await cluster.until(CODE_ENVIRONMENTS, all_ready)
+    (policy,) = await cluster.all(NETWORK_POLICIES)
     await cluster.client.delete(NETWORK_POLICIES.path(cluster.namespace, policy["metadata"]["name"]))
     await cluster.until(
         NETWORK_POLICIES,
