@@ -29,6 +29,8 @@ def main(runner: socket.socket) -> NoReturn:
         request, descriptors, _, _ = socket.recv_fds(runner, MAX_REQUEST, 3)
         if request:
             _become(Program.decode(request), descriptors, runner)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(1)
 

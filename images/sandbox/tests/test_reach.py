@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from runner_testing import Client, connected, running
+from runner_testing import PACKAGE, Client, RunnerProcess, connected, running
 
 ORDINARY_USER = (
     "setpriv",
@@ -78,10 +80,16 @@ def place() -> Iterator[Path]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ordinary(place: Path) -> AsyncIterator[Client]:
+async def ordinary_runner(place: Path) -> AsyncIterator[RunnerProcess]:
     """A runner without a privilege: as this process is, or as root makes one."""
     wrapped = {"prefix": ORDINARY_USER, "python": PYTHON} if os.geteuid() == 0 else {}
-    async with running(place, **wrapped) as runner, connected(runner) as client:
+    async with running(place, **wrapped) as runner:
+        yield runner
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ordinary(ordinary_runner: RunnerProcess) -> AsyncIterator[Client]:
+    async with connected(ordinary_runner) as client:
         yield client
 
 
@@ -105,6 +113,22 @@ pytestmark = [
 async def test_programs_of_the_same_user_reach_nothing(ordinary: Client) -> None:
     answer = await ordinary.run(PROBE)
     assert (answer.stdout, answer.stderr) == (b"tried True\nown True\n", b"")
+
+
+async def test_the_relay_is_out_of_reach_too(ordinary_runner: RunnerProcess, ordinary: Client) -> None:
+    relay = await asyncio.create_subprocess_exec(
+        *(ORDINARY_USER if os.geteuid() == 0 else ()),
+        *(PYTHON if os.geteuid() == 0 else sys.executable, "-I", "-S", str(PACKAGE / "relay.py")),
+        str(ordinary_runner.socket),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert relay.stdout is not None
+    await relay.stdout.readexactly(1)
+    answer = await ordinary.run(f"import os; print(os.listdir('/proc/{relay.pid}/fd'))")
+    assert b"PermissionError" in answer.stderr
+    relay.kill()
+    await relay.wait()
 
 
 async def test_an_ordinary_user_is_enough(ordinary: Client) -> None:
