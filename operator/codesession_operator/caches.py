@@ -1,7 +1,7 @@
 """What the cluster looks like, as far as was heard: one dict per kind, and an index of sessions.
 
 Objects come from watches and from the answers to our own writes, in either order. So no object ever goes back
-to an older version of itself.
+to an older version of itself, or to an earlier object of its name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ V = TypeVar("V", bound=_Versioned)
 
 
 def is_older(version: str, than: str) -> bool:
-    """Of two resource versions of one object: they count upwards (promised since Kubernetes 1.35)."""
+    """Of two resource versions of one kind: they count upwards (promised since Kubernetes 1.35)."""
     return version.isdigit() and than.isdigit() and int(version) < int(than)
 
 
@@ -45,7 +45,7 @@ class Cache(Generic[V]):
     def put(self, obj: V) -> bool:
         """Whether it says anything new."""
         old = self._objects.get(obj.name)
-        if old is not None and old.uid == obj.uid and is_older(obj.version, old.version):
+        if old is not None and is_older(obj.version, old.version):
             return False
         self._objects[obj.name] = obj
         return old != obj
@@ -79,9 +79,11 @@ class SessionCache(Cache[CodeSession]):
         self._warm: defaultdict[str, set[str]] = defaultdict(set)
 
     def put(self, obj: CodeSession) -> bool:
+        old = self.get(obj.name)
         news = super().put(obj)
         if news:
-            self._forget(obj)
+            if old is not None:
+                self._forget(old)
             self._names[obj.spec.environment_ref.name].add(obj.name)
             if obj.spec.claim is None:
                 self._warm[obj.spec.environment_ref.name].add(obj.name)

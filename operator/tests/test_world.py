@@ -59,12 +59,16 @@ def test_old_news_is_no_news(world: World, woken: list[Key]) -> None:
     assert kept.spec.claim is not None
 
 
-def test_a_new_object_of_the_same_name_is_news_whatever_its_version(world: World) -> None:
-    world.heard(CODE_SESSIONS, session("12"))
-    world.heard(CODE_SESSIONS, session("11", uid="another"))
+def test_words_of_an_earlier_object_come_too_late(world: World) -> None:
+    """kopf hears each object in order, but two objects of one name in any order."""
+    world.heard(CODE_SESSIONS, session("10", uid="old"))
+    world.heard(CODE_SESSIONS, session("13", uid="new", environmentRef={"name": "other"}))
+    world.heard(CODE_SESSIONS, session("11", uid="old"))
+    world.gone(CODE_SESSIONS, NAME, "old")
     kept = world.sessions.get(NAME)
     assert kept is not None
-    assert kept.uid == "another"
+    assert kept.uid == "new"
+    assert (world.sessions.names("default"), world.sessions.names("other")) == ([], [NAME])
 
 
 def test_the_end_of_another_object_is_not_the_end(world: World) -> None:
