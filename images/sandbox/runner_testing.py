@@ -192,9 +192,10 @@ class RunnerProcess:
     @property
     def pid(self) -> int:
         """The runner's own, below the program of `prefix` if that one stays."""
-        program = Path(f"/proc/{self.process.pid}/cmdline").read_text().split("\0")[0]
-        if program in self._prefix:
-            return children_by_parent()[self.process.pid][0]
+        if self._prefix:
+            program = Path(f"/proc/{self.process.pid}/cmdline").read_text().split("\0")[0]
+            if program in self._prefix:
+                return children_by_parent()[self.process.pid][0]
         return self.process.pid
 
     async def connect(self, *, generous: bool = True) -> Client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 from codesession_runner.frames import Kind
 from codesession_runner.languages import Language
 
+LINGER_SECONDS = 0.01
 _RECORD_COST = 256
 
 
@@ -41,6 +43,7 @@ class Run:
     cancelled: bool = False
     on_cancel: Callable[[], None] = lambda: None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -53,6 +56,7 @@ class Run:
     def end(self, result: Mapping[str, Any]) -> None:
         self.code = b""
         self.result = result
+        self._ended.set()
         self._news.set()
 
     def size(self) -> int:
@@ -71,9 +75,16 @@ class Run:
                     return
                 self._news.clear()
                 await self._news.wait()
+                await self._linger()
                 continue
             sent[kind] += len(piece)
             yield kind, piece
+
+    async def _linger(self) -> None:
+        """Give a run that is about to end the time to do so: what is left to send then leaves in one write."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                await self._ended.wait()
 
 
 def end_of(

@@ -32,14 +32,14 @@ class Signature(NamedTuple):
 class Snapshot:
     files: dict[str, Signature] = field(default_factory=dict)
     complete: bool = True
-    """Whether the walk saw everything, within `MAX_ENTRIES` and `MAX_DEPTH`."""
+    """Whether the walk saw everything, within its limit and `MAX_DEPTH`."""
 
 
-def scan(root: int) -> Snapshot:
+def scan(root: int, limit: int = MAX_ENTRIES) -> Snapshot:
     """Every regular file below the directory `root`; symlinks, sockets and the like are not there."""
     snapshot = Snapshot()
     for count, (path, status) in enumerate(_walk(root, "", MAX_DEPTH, snapshot)):
-        if count >= MAX_ENTRIES:
+        if count >= limit:
             snapshot.complete = False
             break
         if status is not None:

@@ -16,10 +16,11 @@ from typing import Any
 
 from codesession_runner.errors import OperationError, os_errors
 from codesession_runner.paths import TEMPORARY, open_parent, parse
-from codesession_runner.scan import Signature, differences, is_regular, scan
+from codesession_runner.scan import Signature, Snapshot, differences, is_regular, scan
 
 MAX_TAGS = 10_000
 _READ = 128 * 1024
+_FEW = 100
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -91,7 +92,7 @@ class Workspace:
 
     async def entries(self) -> list[dict[str, Any]]:
         """Path, size and modification time in seconds of every file."""
-        snapshot = await asyncio.to_thread(scan, self._root)
+        snapshot = await self._scan()
         return [
             {"path": path, "size": found.size, "mtime": found.mtime / 1e9}
             for path, found in sorted(snapshot.files.items())
@@ -100,7 +101,7 @@ class Workspace:
     async def changes(self) -> tuple[list[Mapping[str, Any]], int]:
         """A record of each file that a run has changed since the last call, and how many have none."""
         self._put.clear()
-        after = await asyncio.to_thread(scan, self._root)
+        after = await self._scan()
         after.files.update(self._put)
         before, self._known = self._known, after
         changed, gone = differences(before, after)
@@ -109,6 +110,11 @@ class Workspace:
             *({"path": path, "size": 0, "change": "deleted"} for path in gone),
         ]
         return records[: self._files], max(len(records) - self._files, 0 if after.complete else 1)
+
+    async def _scan(self) -> Snapshot:
+        """Look at all files; a few at once, which is soon done, many in a thread."""
+        snapshot = scan(self._root, _FEW)
+        return snapshot if snapshot.complete else await asyncio.to_thread(scan, self._root)
 
     async def _receive(self, chunks: AsyncIterator[bytes], descriptor: int) -> int:
         total = 0

@@ -107,6 +107,21 @@ async def follow(runs: Runs, run: Run) -> Mapping[str, Any]:
     return run.result
 
 
+async def test_output_and_end_that_come_together_are_sent_together() -> None:
+    run = make_run("quick")
+    following = asyncio.create_task(collect(run))
+    await asyncio.sleep(0)
+    run.write(Kind.STDOUT, b"a")
+    await asyncio.sleep(0)
+    run.write(Kind.STDOUT, b"b")
+    run.end({})
+    assert await following == [(Kind.STDOUT, b"ab")]
+
+
+async def collect(run: Run) -> list[tuple[Kind, bytes]]:
+    return [piece async for piece in run.follow()]
+
+
 async def test_a_run_that_nobody_follows_is_cancelled() -> None:
     runs = Runs(Held(), orphan_seconds=0.01)
     worker = asyncio.create_task(runs.work())

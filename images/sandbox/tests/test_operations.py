@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from codesession_runner.frames import MAX_PAYLOAD, WINDOW, Frame, Kind
 from runner_testing import Client, RunnerProcess, connected, entries, running
@@ -147,6 +149,22 @@ async def test_a_run_reports_what_it_changed(shared: Client) -> None:
         {"path": "report/new/dir/file", "size": 1, "change": "changed"},
         {"path": "report/gone", "size": 0, "change": "deleted"},
     ]
+
+
+async def test_many_files(runner_with_many: Client) -> None:
+    answer = await runner_with_many.run("import os\nfor n in range(0, 300, 2): os.unlink(f'n{n}')")
+    assert [record["path"] for record in answer.records] == sorted(f"n{n}" for n in range(0, 300, 2))
+    listed = await runner_with_many.request({"op": "list"})
+    assert [record["path"] for record in listed.records] == sorted(f"n{n}" for n in range(1, 300, 2))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def runner_with_many(tmp_path: Path) -> AsyncIterator[Client]:
+    (tmp_path / "data").mkdir()
+    for number in range(300):
+        (tmp_path / "data" / f"n{number}").write_text("")
+    async with running(tmp_path) as runner, connected(runner) as client:
+        yield client
 
 
 async def test_cancel_by_operation_and_by_frame(shared: Client) -> None:

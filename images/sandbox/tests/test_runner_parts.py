@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from codesession_runner import scan as scanning
 from codesession_runner.interpreters import imports_packages
 from codesession_runner.languages import available
 from codesession_runner.processes import is_descendant
 from codesession_runner.ring import Ring
-from codesession_runner.scan import differences, scan
+from codesession_runner.scan import MAX_ENTRIES, Snapshot, differences, scan
 from codesession_runner.settings import Settings, SettingsError, user_environment
 
 
@@ -117,17 +116,16 @@ def test_scan_sees_regular_files_only(tmp_path: Path) -> None:
     assert snapshot.complete
 
 
-def test_scan_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scan_is_bounded(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["d"] * 40)
     deep.mkdir(parents=True)
     (deep / "file").write_text("x")
     assert not look(tmp_path).complete
-    monkeypatch.setattr(scanning, "MAX_ENTRIES", 5)
     wide = tmp_path / "wide"
     wide.mkdir()
     for number in range(10):
         (wide / f"{number}").write_text("")
-    snapshot = look(wide)
+    snapshot = look(wide, limit=5)
     assert len(snapshot.files) == 5
     assert not snapshot.complete
 
@@ -148,14 +146,11 @@ def test_differences_show_every_kind_of_change(tmp_path: Path) -> None:
     )
 
 
-def test_nothing_is_called_deleted_when_not_all_was_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_called_deleted_when_not_all_was_seen(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / f"{number}").write_text("")
     before = look(tmp_path)
-    monkeypatch.setattr(scanning, "MAX_ENTRIES", 5)
-    assert differences(before, look(tmp_path)) == ([], [])
+    assert differences(before, look(tmp_path, limit=5)) == ([], [])
 
 
 def test_languages_that_the_image_lacks_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,9 +168,9 @@ def test_descent_is_told_from_proc() -> None:
     assert is_descendant(child.pid)
 
 
-def look(directory: Path) -> scanning.Snapshot:
+def look(directory: Path, limit: int = MAX_ENTRIES) -> Snapshot:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        return scan(descriptor)
+        return scan(descriptor, limit)
     finally:
         os.close(descriptor)
