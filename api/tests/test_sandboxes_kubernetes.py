@@ -242,7 +242,7 @@ def uncut(namespace: Namespace) -> Iterator[Proxy]:
     namespace.proxy.refusing = False
 
 
-async def until(condition: Callable[[], Any], seconds: float = 90) -> None:
+async def until(condition: Callable[[], Any], seconds: float = 180) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
