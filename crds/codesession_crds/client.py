@@ -163,7 +163,6 @@ class KubeClient:
                 self.connection.server + path,
                 params=list(query),
                 protocols=tuple(protocols),
-                server_hostname=self.connection.server_hostname,
                 max_msg_size=0,
                 compress=0,
             )
@@ -189,7 +188,6 @@ class KubeClient:
                 headers=headers,
                 params=query,
                 timeout=self._timeout,
-                server_hostname=self.connection.server_hostname,
             ) as response:
                 body = await response.read()
         except _TRANSPORT_ERRORS as error:
@@ -209,7 +207,6 @@ class KubeClient:
                 params={**selection, **query},
                 headers={"Accept": JSON},
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.total),
-                server_hostname=self.connection.server_hostname,
             )
         except _TRANSPORT_ERRORS as error:
             raise ApiUnreachableError("WATCH", path, error) from error

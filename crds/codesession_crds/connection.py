@@ -51,20 +51,16 @@ class Connection:
         """A new HTTP session for this cluster; whoever asks for it closes it."""
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self.tls, limit=0),
-            middlewares=(self._authorize,),
+            middlewares=(self._prepare,),
             proxy=self.configuration.proxy,
             headers={"User-Agent": "codesession"},
         )
 
-    @property
-    def server_hostname(self) -> str | None:
-        """The name to expect in the server's certificate where it is not the address."""
-        name: str | None = self.configuration.tls_server_name
-        return name
-
-    async def _authorize(
+    async def _prepare(
         self, request: aiohttp.ClientRequest, handler: ClientHandlerType
     ) -> aiohttp.ClientResponse:
+        """For whoever uses the session, kopf among them: a fresh token, and the certificate's name."""
+        request.server_hostname = self.configuration.tls_server_name
         token = await self.configuration.get_api_key_with_prefix("BearerToken")
         if token:
             scheme, _, value = token.partition(" ")

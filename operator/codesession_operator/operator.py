@@ -75,7 +75,12 @@ class Operator:
                 work = [tasks.create_task(self._sync())]
                 work += [tasks.create_task(self._worker()) for _ in range(settings.workers)]
                 await asyncio.sleep(0)
-                await watch(self._client.connection, self._world, settings.namespace)
+                await watch(
+                    self._client.connection,
+                    self._world,
+                    settings.namespace,
+                    inactivity=settings.inactivity_seconds,
+                )
                 for task in work:
                     task.cancel()
 

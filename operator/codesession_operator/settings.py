@@ -21,6 +21,14 @@ class OperatorSettings(BaseSettings):
         "0.0.0.0"  # noqa: S104 - a pod's own
     )
     port: Annotated[int, Field(ge=1, le=65535, description="Port of /livez, /readyz and /metrics.")] = 8080
+    inactivity_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            description="Seconds of silence after which a watch is opened anew; the API server breaks it "
+            "once a minute.",
+        ),
+    ] = 70
     audit_seconds: Annotated[
         float,
         Field(

@@ -18,18 +18,22 @@ from codesession_operator.forgetful import NoDiffBase, NoProgress
 from codesession_operator.world import World
 
 _PAGE = 500
-_INACTIVITY_SECONDS = 70.0
 _EXIT_SECONDS = 20.0
 
 
-async def watch(connection: Connection, world: World, namespace: str) -> None:
-    """Let the world hear of everything in the namespace, until SIGTERM. Raises when a watch is lost."""
+async def watch(connection: Connection, world: World, namespace: str, *, inactivity: float) -> None:
+    """Let the world hear of everything in the namespace, until SIGTERM. Raises when a watch is lost.
+
+    A stream that is silent for `inactivity` seconds is opened anew.
+    """
     registry = kopf.OperatorRegistry()
     for resource in SELECTORS:
         _listen(registry, resource, world)
     kopf.on.login(registry=registry)(_login(connection))
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    await kopf.operator(registry=registry, settings=_settings(), namespaces=[namespace], standalone=True)
+    await kopf.operator(
+        registry=registry, settings=_settings(inactivity), namespaces=[namespace], standalone=True
+    )
 
 
 def _listen(registry: kopf.OperatorRegistry, resource: Resource, world: World) -> None:
@@ -49,14 +53,14 @@ def _login(connection: Connection) -> Any:
     return login
 
 
-def _settings() -> kopf.OperatorSettings:
+def _settings(inactivity: float) -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.persistence.diffbase_storage = NoDiffBase()
     settings.persistence.progress_storage = NoProgress()
     settings.scanning.disabled = True
     settings.watching.chunk_size = _PAGE
-    settings.watching.inactivity_timeout = _INACTIVITY_SECONDS
+    settings.watching.inactivity_timeout = inactivity
     settings.networking.request_timeout = 60
     settings.networking.connect_timeout = 10
     settings.process.ultimate_exiting_timeout = _EXIT_SECONDS
