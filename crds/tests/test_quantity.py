@@ -3,7 +3,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesession_crds.quantity import parse
@@ -39,6 +39,7 @@ def test_what_is_no_quantity(text: str) -> None:
         parse(text)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=10**12), st.sampled_from(["", "m", "k", "Mi", "Gi"]))
 def test_amounts_grow_with_their_number(number: int, suffix: str) -> None:
     assert parse(f"{number}{suffix}") < parse(f"{number + 1}{suffix}")

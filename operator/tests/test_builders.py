@@ -214,7 +214,7 @@ def test_what_an_allow_list_cannot_open(make: Any, cidr: str, excluded: object) 
 
 
 @given(address=st.ip_addresses(v=4), length=st.integers(min_value=0, max_value=32))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_allowed_network_holds_a_denied_address(make: Any, address: Any, length: int) -> None:
     for rule in egress(make, f"{address}/{length}"):
         block = rule["to"][0]["ipBlock"]

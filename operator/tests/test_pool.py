@@ -48,7 +48,7 @@ def test_towards_what_is_wanted(make: Any, wanted: int, present: str, create: in
 
 
 @given(wanted=st.integers(0, 8), present=st.text("Rpst", max_size=12), allowance=st.integers(0, 5))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_never_too_many_and_never_too_fast(make: Any, wanted: int, present: str, allowance: int) -> None:
     environment = make.environment(warmPool={"replicas": wanted})
     plan = plan_pool(environment, waiting(make, present), allowance)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import uvloop
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesession_crds.retry import Backoff
@@ -22,6 +22,7 @@ STEPS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(STEPS, max_size=200))
 def test_deadlines_are_a_dict_in_order(steps: list[tuple[str, int, float]]) -> None:
     deadlines: Deadlines[int] = Deadlines()
@@ -158,6 +159,7 @@ async def test_failures_come_back_later_each_time() -> None:
     assert seen == [0, 1, 2, 0]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200))
 def test_backoff_is_bounded(attempt: int) -> None:
     assert 0 <= Backoff(base=0.1, cap=5.0).delay(attempt) <= 5.0
