@@ -83,7 +83,7 @@ clean: ## forget what was built in this checkout (not the cache)
 .sandbox-venv/.ready: requirements/sandbox.txt | .venv/.ready
 	@echo "==> .sandbox-venv: what the embedded default's code can import"
 	@test -x .sandbox-venv/bin/python || .venv/bin/uv venv -q --python $(PYTHON) .sandbox-venv
-	@VIRTUAL_ENV=.sandbox-venv .venv/bin/uv pip sync -q --require-hashes requirements/sandbox.txt
+	@VIRTUAL_ENV=.sandbox-venv .venv/bin/uv pip sync -q --compile-bytecode --require-hashes requirements/sandbox.txt
 	@touch $@
 
 .PHONY: .bubblewrap .root .go .node .tools
