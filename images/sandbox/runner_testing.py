@@ -87,7 +87,7 @@ class Client:
         sent = 0
         for piece in chunks(data):
             sent += len(piece)
-            frames = await self._wait(number, partial(_may_send, sent))
+            frames = await self.frames(number, partial(_may_send, sent))
             if _ended(frames):
                 return
             self.send(Frame(Kind.DATA, number, piece))
@@ -110,7 +110,7 @@ class Client:
 
     async def frame(self, number: int, kind: Kind) -> Frame:
         """The first frame of a kind on a channel; ConnectionError when the connection ends before."""
-        frames = await self._wait(number, lambda frames: any(frame.kind is kind for frame in frames))
+        frames = await self.frames(number, lambda frames: any(frame.kind is kind for frame in frames))
         return next(frame for frame in frames if frame.kind is kind)
 
     async def closed(self) -> None:
@@ -129,7 +129,8 @@ class Client:
         """Close without a word, as a broken stream does."""
         self._writer.transport.abort()
 
-    async def _wait(self, number: int, satisfied: Callable[[list[Frame]], bool]) -> list[Frame]:
+    async def frames(self, number: int, satisfied: Callable[[list[Frame]], bool]) -> list[Frame]:
+        """What has come on a channel, once that is enough."""
         frames = self.received[number]
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(lambda: self._closed or satisfied(frames))
@@ -185,7 +186,7 @@ class RunnerProcess:
             *arguments,
             env=_environment(directory, settings),
             stdin=asyncio.subprocess.PIPE if stdio else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE if stdio else asyncio.subprocess.DEVNULL,
         )
         return cls(process, directory, prefix)
 

@@ -129,6 +129,7 @@ class ChildPool:
     def reaped(self, pid: int, how: Exit) -> None:
         """Take note of a process that the runner has waited for: the server, or a child that outlived it."""
         if pid == self.server:
+            self.server = 0  # its number is anyone's from now on
             self._lost()
         else:
             self._ended(pid, how)

@@ -81,7 +81,7 @@ class Run:
             yield kind, piece
 
     async def _linger(self) -> None:
-        """Give a run that is about to end the time to do so: what is left to send then leaves in one write."""
+        """Give a run that is about to end the time to do so: what is left to send leaves in one write."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
                 await self._ended.wait()

@@ -198,6 +198,7 @@ async def test_a_peer_that_floods_pings_without_reading_is_dropped(shared_runner
 
     with pytest.raises(ConnectionError):
         await flood()
+    writer.transport.abort()
 
 
 async def test_ping_is_answered(fresh: Client) -> None:

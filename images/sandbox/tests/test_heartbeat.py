@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from codesession_runner.channel import Channel
@@ -17,7 +18,8 @@ async def refuse(request: Mapping[str, Any], channel: Channel) -> Mapping[str, A
     return {}
 
 
-async def connect(lost: asyncio.Event, *, dead_after: float) -> Client:
+@contextlib.asynccontextmanager
+async def connected(lost: asyncio.Event, *, dead_after: float) -> AsyncIterator[Client]:
     ours, theirs = socket.socketpair()
     await asyncio.get_running_loop().connect_accepted_socket(
         lambda: Connection(
@@ -26,24 +28,25 @@ async def connect(lost: asyncio.Event, *, dead_after: float) -> Client:
         theirs,
     )
     client = Client(*await asyncio.open_connection(sock=ours), generous=True)
-    await client.greet()
-    return client
+    try:
+        await client.greet()
+        yield client
+    finally:
+        await client.aclose()
 
 
 async def test_a_peer_that_says_nothing_is_dropped() -> None:
     lost = asyncio.Event()
-    client = await connect(lost, dead_after=0.05)
-    await client.closed()
-    await lost.wait()
-    assert [frame.kind for frame in client.received[0]].count(Kind.PING) >= 3
-    await client.aclose()
+    async with connected(lost, dead_after=0.05) as client:
+        await client.closed()
+        await lost.wait()
+        assert [frame.kind for frame in client.received[0]].count(Kind.PING) >= 1
 
 
 async def test_a_peer_that_answers_pings_is_kept() -> None:
     lost = asyncio.Event()
-    client = await connect(lost, dead_after=0.5)
-    for beats in range(1, 100):
-        await client._wait(0, lambda frames, beats=beats: len(frames) > beats)  # type: ignore[misc]
-        client.send(Frame(Kind.PONG))
-    assert not lost.is_set()
-    await client.aclose()
+    async with connected(lost, dead_after=2) as client:
+        for beats in range(1, 100):
+            await client.frames(0, lambda frames, beats=beats: len(frames) > beats)  # type: ignore[misc]
+            client.send(Frame(Kind.PONG))
+        assert not lost.is_set()

@@ -17,7 +17,7 @@ MEMORY = 256 * 2**20
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def tight_runner(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunnerProcess]:
     limits = {
-        "run_seconds": 0.5,
+        "run_seconds": 2,
         "output_bytes": 1000,
         "file_bytes": 10_000,
         "files": 5,
@@ -38,7 +38,7 @@ async def tight(tight_runner: RunnerProcess) -> AsyncIterator[Client]:
 async def test_a_run_may_not_ask_for_more_time_than_there_is(tight: Client) -> None:
     answer = await tight.run("import time; time.sleep(60)", timeout_ms=60_000)
     assert answer.end["outcome"] == "timeout"
-    assert 500 <= answer.end["wall_ms"] < 3000
+    assert 2000 <= answer.end["wall_ms"] < 10_000
 
 
 async def test_time_is_told(tight: Client) -> None:
