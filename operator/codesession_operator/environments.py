@@ -12,7 +12,7 @@ from codesession_crds.model import API_VERSION
 from codesession_crds.names import new_id
 from codesession_crds.paths import CODE_ENVIRONMENTS, CODE_SESSIONS, NETWORK_POLICIES
 from codesession_operator.actions import Deletion, Notice, Object
-from codesession_operator.builders.network import network_policy
+from codesession_operator.builders.network import is_same, network_policy
 from codesession_operator.builders.pod import template
 from codesession_operator.clock import Clock
 from codesession_operator.environment_status import Verdict, environment_status, says_more_than_counts
@@ -21,6 +21,7 @@ from codesession_operator.namespace import NamespaceReconciler
 from codesession_operator.plan import soonest
 from codesession_operator.pool import Refill, Waiting, plan_pool
 from codesession_operator.settings import OperatorSettings
+from codesession_operator.views import PolicyView
 from codesession_operator.world import World
 
 _REFUSED_SECONDS = 15.0
@@ -81,10 +82,10 @@ class EnvironmentReconciler:
         """Whether the cluster has exactly that policy: one that allows more has been tampered with."""
         name = wanted["metadata"]["name"]
         seen = self._world.policies.get(name)
-        if seen is None or seen.deleting or seen.spec != wanted["spec"] or seen.owner != environment.uid:
+        if seen is None or not _holds(seen, wanted, environment):
             self._world.heard(NETWORK_POLICIES, await self._executor.apply(wanted))
             seen = self._world.policies.get(name)
-        return seen is not None and not seen.deleting and seen.spec == wanted["spec"]
+        return seen is not None and _holds(seen, wanted, environment)
 
     async def _fill(self, environment: CodeEnvironment) -> tuple[Verdict, float | None]:
         refill, per_minute = self._refills[environment.name], environment.spec.warm_pool.max_refill_per_minute
@@ -153,6 +154,10 @@ class EnvironmentReconciler:
         if last is None:
             return 0.0
         return (last + timedelta(seconds=self._settings.status_seconds) - now).total_seconds()
+
+
+def _holds(policy: PolicyView, wanted: Object, environment: CodeEnvironment) -> bool:
+    return not policy.deleting and policy.owner == environment.uid and is_same(policy.spec, wanted["spec"])
 
 
 def _passes_by_itself(environment: CodeEnvironment, verdict: Verdict) -> bool:

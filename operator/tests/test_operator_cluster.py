@@ -193,6 +193,21 @@ async def test_a_policy_that_is_deleted_comes_back(cluster: Cluster, operator: P
     )
 
 
+async def test_a_policy_that_is_opened_is_closed(cluster: Cluster, operator: Process) -> None:
+    await cluster.environment()
+    (policy,) = await cluster.until(NETWORK_POLICIES, lambda found: len(found) == 1)
+    path = NETWORK_POLICIES.path(cluster.namespace, policy["metadata"]["name"])
+    openings: list[Object] = [
+        {"egress": [{}]},
+        {"ingress": [{}]},
+        {"podSelector": {"matchLabels": {"no": "pod"}}},
+    ]
+    for opening in openings:
+        opened = await cluster.client.merge_patch(path, {"spec": opening})
+        assert opened["spec"] != policy["spec"]
+        await cluster.until(NETWORK_POLICIES, lambda found: found[0]["spec"] == policy["spec"])
+
+
 async def test_what_hinders_a_pod_is_told(cluster: Cluster, operator: Process) -> None:
     await cluster.environment(
         image="localhost/there-is-no-such-image:1",

@@ -51,9 +51,20 @@ def network_policy(environment: CodeEnvironment, denied: Iterable[str] = ()) -> 
         "spec": {
             "podSelector": {"matchLabels": selector},
             "policyTypes": ["Ingress", "Egress"],
-            **({"egress": rules} if rules else {}),
+            # Said even where empty: an apply leaves alone what it does not name, such as another's rule.
+            "ingress": [],
+            "egress": rules,
         },
     }
+
+
+def is_same(spec: Object, other: Object) -> bool:
+    """Whether two policies' specs say the same: the API server leaves out what is empty."""
+    return _filled(spec) == _filled(other)
+
+
+def _filled(spec: Object) -> Object:
+    return {key: value for key, value in spec.items() if value}
 
 
 def _rule(entry: EgressRule, closed: Sequence[IPNetwork]) -> Object | None:
