@@ -25,6 +25,7 @@ from codesession_api.sandboxes import local
 from codesession_api.sandboxes.local import open_local
 from codesession_api.settings import Settings, load
 from codesession_crds.names import is_id, new_id
+from e2e.cluster import cache
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.asyncio(loop_scope="module")]
 
@@ -36,10 +37,10 @@ def settings(directory: Path, **given: Any) -> Settings:
     return load(backend="local", local_directory=directory, local_warm=given.pop("local_warm", 0), **given)
 
 
-def runsc() -> str | None:
-    """Of the PATH, or where this project's own cluster has built it."""
-    built = Path.home().glob(".cache/codesession/bin/gvisor-*/runsc")
-    return shutil.which("runsc") or next(map(str, built), None)
+def program(name: str) -> str | None:
+    """Of the PATH; gVisor else of this project's own cluster, which builds it."""
+    found = shutil.which(name)
+    return str(cache.binary(name)) if name == "runsc" and found is None else found
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +49,8 @@ def kind(request: pytest.FixtureRequest, tools: Path) -> Iterator[str]:
     wanted: str = request.param
     binary = {"gvisor": "runsc", "bubblewrap": "bwrap"}.get(wanted)
     if binary:
-        found = runsc() if binary == "runsc" else shutil.which(binary)
-        if not found:
+        found = program(binary)
+        if found is None:
             pytest.skip(f"no {binary} on this host")
         (tools / binary).symlink_to(found)
     with pytest.MonkeyPatch.context() as patch:
