@@ -76,7 +76,11 @@ def _run(source: bytes, main: ModuleType, on_memory_error: Callable[[], object])
 def _print_exception(error: BaseException) -> None:
     """Report as the interpreter does, without the frame of `_run` at the top."""
     traceback = error.__traceback__.tb_next if error.__traceback__ else None
-    sys.excepthook(type(error), error.with_traceback(traceback), traceback)
+    report = type(error), error.with_traceback(traceback), traceback
+    try:
+        sys.excepthook(*report)
+    except Exception:  # a hook of the user's own
+        sys.__excepthook__(*report)
 
 
 def _exit_status(error: SystemExit) -> int:

@@ -5,6 +5,7 @@ Everything in a request is checked here before anything is done with it; errors 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -100,6 +101,7 @@ async def get(self: Operations, request: Request, channel: Channel) -> End:
 async def missing(self: Operations, request: Request, channel: Channel) -> End:
     """A JSON list of `{path, tag}` as DATA: a RECORD of each path whose bytes are not those of its tag."""
     for entry in _entries(await channel.read(MAX_LIST)):
+        await asyncio.sleep(0)  # the list may be long, and others are served too
         if not self.workspace.has(entry.get("path"), entry.get("tag")):
             await channel.record({"path": entry.get("path")})
     return {}

@@ -37,6 +37,15 @@ def parse(path: object) -> list[str]:
     return parts
 
 
+def is_path(path: str) -> bool:
+    """Whether `parse` takes it."""
+    try:
+        parse(path)
+    except OperationError:
+        return False
+    return True
+
+
 def _is_plain(name: str) -> bool:
     return (
         name not in ("", ".", "..") and not name.startswith(TEMPORARY) and len(os.fsencode(name)) <= MAX_NAME

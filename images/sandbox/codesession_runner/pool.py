@@ -107,7 +107,12 @@ class ChildPool:
     def replenish(self) -> None:
         """Ask for what is missing, and for a new fork server when the last one is gone."""
         if self._control is None:
-            self._control = self._spawn()
+            try:
+                self._control = self._spawn()
+            except OSError as error:
+                logger.warning("no fork server could be started: %s", error.strerror)
+                self._retry()
+                return
         self.resume()
         while len(self._ready) + self._asked < self._size:
             try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from codesession_runner.paths import MAX_DEPTH, TEMPORARY, open_directory
+from codesession_runner.paths import MAX_DEPTH, is_path, open_directory
 
 MAX_ENTRIES = 50_000
 _IGNORED_DIRECTORIES = frozenset({"__pycache__"})
@@ -32,13 +32,13 @@ class Signature(NamedTuple):
 class Snapshot:
     files: dict[str, Signature] = field(default_factory=dict)
     complete: bool = True
-    """Whether the walk saw everything, within its limit and `MAX_DEPTH`."""
+    """Whether the walk came to its end within its limit."""
 
 
 def scan(root: int, limit: int = MAX_ENTRIES) -> Snapshot:
-    """Every regular file below the directory `root`; symlinks, sockets and the like are not there."""
+    """Every regular file below the directory `root` that a path can name, and nothing of another kind."""
     snapshot = Snapshot()
-    for count, (path, status) in enumerate(_walk(root, "", MAX_DEPTH, snapshot)):
+    for count, (path, status) in enumerate(_walk(root, "", MAX_DEPTH)):
         if count >= limit:
             snapshot.complete = False
             break
@@ -54,9 +54,7 @@ def differences(before: Snapshot, after: Snapshot) -> tuple[list[str], list[str]
     return changed, gone
 
 
-def _walk(
-    directory: int, prefix: str, depth: int, snapshot: Snapshot
-) -> Iterator[tuple[str, os.stat_result | None]]:
+def _walk(directory: int, prefix: str, depth: int) -> Iterator[tuple[str, os.stat_result | None]]:
     """Each entry with its path; the status of regular files only."""
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -64,9 +62,9 @@ def _walk(
             try:
                 if entry.is_dir(follow_symlinks=False):
                     yield path, None
-                    if entry.name not in _IGNORED_DIRECTORIES:
-                        yield from _walk_below(entry.name, directory, path + "/", depth - 1, snapshot)
-                elif entry.is_file(follow_symlinks=False) and not entry.name.startswith(TEMPORARY):
+                    if depth > 1 and entry.name not in _IGNORED_DIRECTORIES:
+                        yield from _walk_below(entry.name, directory, path + "/", depth - 1)
+                elif entry.is_file(follow_symlinks=False) and is_path(path):
                     yield path, entry.stat(follow_symlinks=False)
                 else:
                     yield path, None
@@ -75,14 +73,11 @@ def _walk(
 
 
 def _walk_below(
-    name: str, parent: int, prefix: str, depth: int, snapshot: Snapshot
+    name: str, parent: int, prefix: str, depth: int
 ) -> Iterator[tuple[str, os.stat_result | None]]:
-    if not depth:
-        snapshot.complete = False
-        return
     directory = open_directory(name, parent)
     try:
-        yield from _walk(directory, prefix, depth, snapshot)
+        yield from _walk(directory, prefix, depth)
     finally:
         os.close(directory)
 

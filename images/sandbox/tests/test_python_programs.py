@@ -79,6 +79,11 @@ PROGRAMS = {
         "hook ZeroDivisionError\n",
         1,
     ),
+    "excepthook that fails": (
+        "import sys\ndef hook(*a): raise ValueError\nsys.excepthook = hook\nprint('x')\n1/0",
+        "x\n",
+        1,
+    ),
     "terminated child": (
         "import multiprocessing as m, time\n"
         "p = m.get_context('fork').Process(target=time.sleep, args=(60,)); p.start(); p.terminate()\n"

@@ -10,6 +10,7 @@ import pytest
 
 from codesession_runner.interpreters import imports_packages
 from codesession_runner.languages import available
+from codesession_runner.paths import MAX_DEPTH, is_path
 from codesession_runner.processes import is_descendant
 from codesession_runner.ring import Ring
 from codesession_runner.scan import MAX_ENTRIES, Snapshot, differences, scan
@@ -116,11 +117,22 @@ def test_scan_sees_regular_files_only(tmp_path: Path) -> None:
     assert snapshot.complete
 
 
+def test_scan_sees_what_a_path_can_name(tmp_path: Path) -> None:
+    for depth in (MAX_DEPTH - 1, MAX_DEPTH):
+        deep = tmp_path.joinpath(*["d"] * depth)
+        deep.mkdir(parents=True, exist_ok=True)
+        (deep / "file").write_text("x")
+    long = tmp_path.joinpath(*["n" * 250] * 4)
+    long.mkdir(parents=True)
+    for name in ("short", "n" * 100):
+        (long / name).write_text("x")
+    snapshot = look(tmp_path)
+    assert len(snapshot.files) == 2
+    assert all(is_path(path) for path in snapshot.files)
+    assert snapshot.complete
+
+
 def test_scan_is_bounded(tmp_path: Path) -> None:
-    deep = tmp_path.joinpath(*["d"] * 40)
-    deep.mkdir(parents=True)
-    (deep / "file").write_text("x")
-    assert not look(tmp_path).complete
     wide = tmp_path / "wide"
     wide.mkdir()
     for number in range(10):
