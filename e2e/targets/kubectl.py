@@ -47,7 +47,7 @@ def items(kind: str, namespace: str, selector: str = "") -> list[Json]:
 
 
 def apply(*objects: Json) -> None:
-    out("apply", "-f", "-", stdin="\n---\n".join(json.dumps(entry) for entry in objects))
+    out("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
 
 def running(namespace: str, selector: str) -> list[Json]:

@@ -17,6 +17,7 @@ import aiohttp
 
 from codesession_crds.client import APPLY, KubeClient
 from codesession_crds.definitions import all_definitions
+from codesession_crds.errors import ApiStatusError
 from codesession_crds.model import API_VERSION, rfc3339
 from codesession_crds.names import new_id
 from codesession_crds.paths import CODE_ENVIRONMENTS, CODE_SESSIONS, Resource
@@ -58,7 +59,14 @@ class Cluster:
             "metadata": {"name": name, "namespace": self.namespace},
             "spec": spec,
         }
-        return await self.client.create(resource.path(self.namespace), obj, field_manager=MANAGER)
+        while True:
+            try:
+                return await self.client.create(resource.path(self.namespace), obj, field_manager=MANAGER)
+            except ApiStatusError as error:
+                # The operator just made the quota, and nothing has counted what there is yet.
+                if "status unknown for quota" not in error.message:
+                    raise
+            await asyncio.sleep(0.1)
 
     async def all(self, resource: Resource) -> list[Object]:
         items, _ = await self.client.list(resource.path(self.namespace))

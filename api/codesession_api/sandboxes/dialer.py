@@ -22,6 +22,7 @@ from codesession_crds.paths import PODS
 DIAL_SECONDS = 15.0
 DIALS_AT_ONCE = 8
 IDLE_SECONDS = 300.0
+_GONE_KNOWN = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,16 @@ class Dialer:
         self._slots = asyncio.Semaphore(at_once)
         self._held: dict[PodRef, Connection] = {}
         self._dials: dict[PodRef, asyncio.Task[Connection]] = {}
+        self._gone: dict[PodRef, None] = {}
         self._loop = asyncio.get_running_loop()
 
     def holds(self, pod: PodRef) -> bool:
         connection = self._held.get(pod)
         return connection is not None and connection.lost is None
+
+    def gone(self, pod: PodRef) -> bool:
+        """Whether a dial found this life of the pod ended, perhaps before its session's status says so."""
+        return pod in self._gone
 
     async def connect(self, pod: PodRef) -> Connection:
         """The stream that is held, or a new one; all who ask at one time share one dial. Raises
@@ -84,7 +90,13 @@ class Dialer:
 
     def _dialled(self, pod: PodRef, dial: asyncio.Task[Connection]) -> None:
         del self._dials[pod]
-        if not dial.cancelled() and dial.exception() is None:
+        if dial.cancelled():
+            return
+        if isinstance(dial.exception(), SandboxLost):
+            self._gone[pod] = None
+            if len(self._gone) > _GONE_KNOWN:
+                del self._gone[next(iter(self._gone))]
+        elif dial.exception() is None:
             self._held[pod] = dial.result()
 
     async def _dial(self, pod: PodRef) -> Connection:

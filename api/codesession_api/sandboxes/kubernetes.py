@@ -90,6 +90,8 @@ class KubernetesSandboxes:
         view = await self._owned(session_id, principal)
         if view is None or not view.ready or view.expired(_now()):
             return None
+        if self._dialer.gone(PodRef(view.pod, view.pod_uid)):
+            return None
         environment = self._environment_of(view)
         if not await self._extend(view, environment):
             return None
