@@ -27,6 +27,7 @@ def main() -> int:
         with release.installed() as target:
             machine = report.machine()
             samples = asyncio.run(_measure(target, options))
+            machine["load_average_after"] = report.load_average()
     except (TargetError, AssertionError) as error:
         print(f"e2e.bench: {error}", file=sys.stderr)
         return 1

@@ -27,6 +27,7 @@ _STDOUT, _ERROR = 1, 3
 async def pod_like(session: str) -> AsyncIterator[Json]:
     """A pod of the session's specification, in a namespace where exec is not only for the API."""
     twin = _twin(kubectl.get("pods", session, release.SANDBOXES) or {})
+    kubectl.out("delete", "namespace", NAMESPACE, "--ignore-not-found")
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, twin)
     try:
         kubectl.out("wait", f"pod/{POD}", "-n", NAMESPACE, "--for=condition=Ready", "--timeout=120s")

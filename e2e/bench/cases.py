@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import defaultdict
@@ -21,6 +22,8 @@ from e2e.targets.waiting import eventually
 T = TypeVar("T")
 
 MB = 1_000_000
+# Seconds: enough for a sandbox to make ready what the last run used up.
+PAUSE = 0.15
 SIZES = {"1mb": MB, "50mb": 50 * MB}
 
 PRINT = "print(1)"
@@ -59,16 +62,16 @@ class Bench:
         (await self._http.delete(f"/sessions/{session}")).raise_for_status()
 
     async def live(self, session: str, rounds: int) -> None:
-        """The cases of a live session, one after the other in every round, with the baseline between them."""
+        """The cases of a live session and the baseline by turns, each after a pause, as a model's calls are."""
         for number in range(rounds):
-            await self._timed("live_print", self._run("py", PRINT, session))
-            await self._timed("exec_per_request", self._execute(PRINT))
-            await self._timed("live_bash", self._run("bash", "echo 1", session))
-            await self._timed("live_pandas", self._run("py", PANDAS, session))
-            await self._timed("live_plot", self._plot(session))
+            await self._paused("exec_per_request", self._execute(PRINT))
+            await self._paused("live_print", self._run("py", PRINT, session))
+            await self._paused("live_bash", self._run("bash", "echo 1", session))
+            await self._paused("live_pandas", self._run("py", PANDAS, session))
+            await self._paused("live_plot", self._plot(session))
             # Each takes seconds.
             if number % 5 == 0:
-                await self._timed("exec_per_request_pandas", self._execute(PANDAS))
+                await self._paused("exec_per_request_pandas", self._execute(PANDAS))
 
     async def back_to_back(self, session: str, rounds: int) -> None:
         for _ in range(rounds):
@@ -91,6 +94,10 @@ class Bench:
         await self._timed(f"s3_direct_upload_{label}", self._put(put, content))
         await self._timed(f"s3_direct_download_{label}", self._download(get, content))
         s3.remove_object(bucket, name)
+
+    async def _paused(self, name: str, work: Awaitable[T]) -> T:
+        await asyncio.sleep(PAUSE)
+        return await self._timed(name, work)
 
     async def _timed(self, name: str, work: Awaitable[T]) -> T:
         began = time.perf_counter()

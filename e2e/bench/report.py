@@ -74,11 +74,16 @@ def machine() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "kernel": platform.release(),
-        "load_average_before": round(os.getloadavg()[0], 2),
+        "load_average_before": load_average(),
         "kubernetes": versions["serverVersion"]["gitVersion"],
         "container_runtime": node["status"]["nodeInfo"]["containerRuntimeVersion"],
         "python": platform.python_version(),
     }
+
+
+def load_average() -> float:
+    """Over the last minute: what else the machine does makes figures worse."""
+    return round(os.getloadavg()[0], 2)
 
 
 def _cpu() -> str:

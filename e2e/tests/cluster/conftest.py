@@ -8,7 +8,6 @@ import pytest
 
 from e2e.targets import Target, kubectl, release
 from e2e.targets.kubectl import Json
-from e2e.targets.waiting import eventually
 from e2e.tests.cluster.probing import INTERNET, METADATA
 
 PROBES = "codesession-e2e-probes"
@@ -36,7 +35,7 @@ def api(chart_release: Target) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def open_pods(chart_release: Target) -> Iterator[dict[str, Json]]:
     """Pods of the sandbox's image and runtime in a namespace that no policy governs."""
-    eventually(lambda: not _terminating(PROBES), f"the end of an earlier {PROBES}", seconds=120)
+    kubectl.out("delete", "namespace", PROBES, "--ignore-not-found")
     image = _image()
     kubectl.apply(_namespace(), *(_pod(name, image) for name in ("prober", "peer")))
     kubectl.out("wait", "pods", "--all", "-n", PROBES, "--for=condition=Ready", "--timeout=120s")
@@ -88,11 +87,6 @@ def _image() -> str:
 
 def _namespace() -> Json:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROBES}}
-
-
-def _terminating(namespace: str) -> bool:
-    found = kubectl.run("get", "namespace", namespace, "-o", "jsonpath={.status.phase}")
-    return found.stdout == "Terminating"
 
 
 def _pod(name: str, image: str) -> Json:
