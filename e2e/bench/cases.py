@@ -62,7 +62,7 @@ class Bench:
         (await self._http.delete(f"/sessions/{session}")).raise_for_status()
 
     async def live(self, session: str, rounds: int) -> None:
-        """The cases of a live session and the baselines by turns, with a pause before each, as models make."""
+        """The cases of a live session and the baselines by turns, each after a pause, as models make."""
         for number in range(rounds):
             await self._paused("exec_per_request", self._execute(PRINT))
             await self._paused("live_print", self._run("py", PRINT, session))
