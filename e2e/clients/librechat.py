@@ -194,11 +194,11 @@ class Conversation:
     name: str
     attachments: list[Json]
 
-    def python(self, code: str) -> ToolMessage:
-        return self._turn("execute_code", {"lang": "py", "code": code})
+    def python(self, code: str, args: Sequence[str] = ()) -> ToolMessage:
+        return self._turn("execute_code", {"lang": "py", "code": code} | _given(args))
 
-    def bash(self, command: str) -> ToolMessage:
-        return self._turn(*self.client.bash_call(command))
+    def bash(self, command: str, args: Sequence[str] = ()) -> ToolMessage:
+        return self._turn(*self.client.bash_call(command, args))
 
     def _turn(self, tool: str, args: Json) -> ToolMessage:
         where = {"conversation": self.name, "files": self.attachments}

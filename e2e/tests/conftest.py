@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from e2e.clients import install
-from e2e.clients.librechat import LibreChat
+from e2e.clients.librechat import Conversation, LibreChat
 from e2e.targets import Target, kubectl, release
 from e2e.targets.embedded import embedded
 
@@ -47,6 +47,14 @@ def client(target: Target, request: pytest.FixtureRequest) -> Iterator[LibreChat
         yield librechat
 
 
+@pytest.fixture(scope="module")
+def chat(client: LibreChat) -> Conversation:
+    """A conversation whose calls all run in one sandbox, as it holds a file of theirs."""
+    conversation = client.conversation()
+    conversation.bash("echo kept > kept.txt")
+    return conversation
+
+
 @pytest.fixture(scope="session")
 def http(target: Target) -> Iterator[httpx.Client]:
     """Plain requests, for what the real clients do not send."""
@@ -61,9 +69,13 @@ def connected(target: Target) -> httpx.Client:
 @pytest.fixture(autouse=True)
 def _leave_no_sessions(request: pytest.FixtureRequest) -> Iterator[None]:
     """On a cluster a claimed session takes its place until it is idle for half an hour."""
+    on_cluster = "chart_release" in request.fixturenames or "cluster" in request.node.keywords
+    before = _claimed() if on_cluster else set()
     yield
-    if "chart_release" in request.fixturenames or "cluster" in request.node.keywords:
-        used = [item for item in kubectl.items("codesessions", release.SANDBOXES) if "claim" in item["spec"]]
-        names = [item["metadata"]["name"] for item in used]
-        if names:
-            kubectl.out("delete", "codesessions", "-n", release.SANDBOXES, "--wait=false", *names)
+    if on_cluster and (made := _claimed() - before):
+        kubectl.out("delete", "codesessions", "-n", release.SANDBOXES, "--wait=false", *made)
+
+
+def _claimed() -> set[str]:
+    sessions = kubectl.items("codesessions", release.SANDBOXES)
+    return {item["metadata"]["name"] for item in sessions if "claim" in item["spec"]}
