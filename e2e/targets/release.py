@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -116,13 +117,25 @@ def _url() -> Iterator[str]:
         yield given.rstrip("/")
         return
     service = kubectl.get("services", f"{NAME}-api", NAMESPACE) or {}
-    port, addresses = service["spec"]["ports"][0]["nodePort"], node_addresses()
-    for address in addresses:
-        if connects(address, port):
-            yield f"http://{address}:{port}"
-            return
+    if address := _node_port(service["spec"]["ports"][0]["nodePort"]):
+        yield f"http://{address}"
+        return
     with kubectl.forwarded(f"service/{NAME}-api", NAMESPACE, 80) as tunnel:
         yield f"http://{tunnel}"
+
+
+def _node_port(port: int, seconds: float = 60) -> str | None:
+    """Where the nodes' port answers, if this machine can reach the nodes. A new Service takes kube-proxy a
+    moment; a tunnel instead would end with the one replica that it leads to."""
+    addresses = node_addresses()
+    deadline = time.monotonic() + seconds
+    while True:
+        for address in addresses:
+            if connects(address, port):
+                return f"{address}:{port}"
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.5)
 
 
 def node_addresses() -> list[str]:
