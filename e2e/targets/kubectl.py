@@ -6,7 +6,9 @@ import contextlib
 import json
 import re
 import shutil
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,16 +71,55 @@ def kill(pod: Json) -> None:
 
 @contextlib.contextmanager
 def forwarded(what: str, namespace: str, port: int) -> Iterator[str]:
-    """`host:port` on this machine that leads to a pod or Service."""
-    command = [program(), "port-forward", "-n", namespace, what, f":{port}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    """`host:port` on this machine that leads to one pod, as long as that pod lives."""
+    with _port_forward(what, namespace, f":{port}") as process:
+        yield _announced(process, what)
+
+
+@contextlib.contextmanager
+def forwarded_service(name: str, namespace: str, port: int) -> Iterator[str]:
+    """`host:port` on this machine that leads to a Service. kubectl ends a tunnel with the one pod that it
+    chose at its beginning: the next pod is taken at the same port then."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        local = probe.getsockname()[1]
+    closed = threading.Event()
+
+    def keep() -> None:
+        while not closed.is_set():
+            # What it says of every connection is not read, and must not fill a pipe.
+            with _port_forward(
+                f"service/{name}", namespace, f"{local}:{port}", subprocess.DEVNULL
+            ) as process:
+                while not closed.wait(0.2) and process.poll() is None:
+                    pass
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    try:
+        yield f"127.0.0.1:{local}"
+    finally:
+        closed.set()
+        keeper.join()
+
+
+@contextlib.contextmanager
+def _port_forward(
+    what: str, namespace: str, ports: str, output: int = subprocess.PIPE
+) -> Iterator[subprocess.Popen[str]]:
+    command = [program(), "port-forward", "-n", namespace, what, ports]
+    with subprocess.Popen(command, stdout=output, stderr=output, text=True) as process:
         try:
-            assert process.stdout is not None
-            found = re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())
-            if not found:
-                process.terminate()
-                assert process.stderr is not None
-                raise TargetError(f"port-forward to {what}: {process.stderr.read().strip()}")
-            yield found[0]
+            yield process
         finally:
             process.terminate()
+
+
+def _announced(process: subprocess.Popen[str], what: str) -> str:
+    """Where the tunnel begins, once it is open; TargetError with kubectl's complaint."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    found = re.search(r"127\.0\.0\.1:\d+", process.stdout.readline())
+    if not found:
+        process.terminate()
+        raise TargetError(f"port-forward to {what}: {process.stderr.read().strip()}")
+    return found[0]

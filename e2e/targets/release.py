@@ -49,7 +49,7 @@ def installed() -> Iterator[Target]:
     keys = _install()
     kubectl.out("delete", "codesessions", "--all", "-n", SANDBOXES)
     with _url() as url:
-        eventually(lambda: _answers(f"{url}/readyz"), f"{url}/readyz", seconds=120)
+        eventually(lambda: answers(f"{url}/readyz"), f"{url}/readyz", seconds=120)
         eventually(warm_sessions, "warm sessions", seconds=180)
         yield Target("cluster", url, keys)
 
@@ -120,7 +120,7 @@ def _url() -> Iterator[str]:
     if address := _node_port(service["spec"]["ports"][0]["nodePort"]):
         yield f"http://{address}"
         return
-    with kubectl.forwarded(f"service/{NAME}-api", NAMESPACE, 80) as tunnel:
+    with kubectl.forwarded_service(f"{NAME}-api", NAMESPACE, 80) as tunnel:
         yield f"http://{tunnel}"
 
 
@@ -156,7 +156,8 @@ def connects(host: str, port: int) -> bool:
     return True
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200."""
     # Not through a proxy of this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
