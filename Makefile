@@ -11,7 +11,7 @@ BIN := .venv/bin
 # Several test runs share two cores: unit tests stay in one process.
 PYTEST := $(BIN)/pytest
 
-.PHONY: help run test check lint types unit contract e2e bench cluster cluster-down images crds manifests lock clean
+.PHONY: help run test check lint types unit contract e2e bench cluster cluster-down images crds manifests docs lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,9 +30,10 @@ lint: .venv/.ready
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m codesession_crds.generate --check
+	@$(BIN)/python -m docs.settings --check
 
 types: .venv/.ready
-	@for part in crds operator api images charts e2e requirements; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
+	@for part in crds operator api images charts docs e2e requirements; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
 
 unit: .venv/.ready .sandbox-venv/.ready .bubblewrap .tools
 	@$(PYTEST) -m "not cluster" crds operator api images charts e2e/cluster
@@ -61,6 +62,9 @@ crds: .venv/.ready ## generate crds/*.yaml from the models, and the chart's copi
 
 manifests: .venv/.ready .go ## render the chart with its default values into manifests/
 	@$(BIN)/python -m charts.render
+
+docs: .venv/.ready ## generate docs/settings.md from the settings
+	@$(BIN)/python -m docs.settings
 
 lock: .venv/.ready ## pin every dependency with its hashes
 	@$(BIN)/python -m requirements.lock

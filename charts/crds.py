@@ -1,7 +1,8 @@
 """Brings the chart in line with `crds/*.yaml`: `python -m charts.crds [--check]`.
 
 The chart carries copies of the definitions, and its values.schema.json describes an environment as they do,
-so that `helm install` refuses what the API server would drop without a word.
+so that `helm install` refuses what the API server would drop without a word; and the settings of the API and
+of the operator as their models do.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from charts import settings
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts/codesession"
@@ -26,7 +29,7 @@ def wanted() -> dict[Path, str]:
     environment = yaml.safe_load((ROOT / "crds/codeenvironments.yaml").read_text())
     spec = environment["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     schema = json.loads(SCHEMA.read_text())
-    schema["$defs"]["environment"] = strict(spec)
+    schema["$defs"] |= {"environment": strict(spec), **settings.schemas()}
     return {**definitions, SCHEMA: json.dumps(schema, indent=2) + "\n"}
 
 

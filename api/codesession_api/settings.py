@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -9,7 +10,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from codesession_crds.variables import first_fault, unknown_variable
+
 MIB = 1024 * 1024
+PREFIX = "CODESESSION_"
+_OTHERS = tuple(PREFIX + part for part in ("OPERATOR_", "E2E_", "CACHE"))
 
 
 class SettingsError(Exception):
@@ -19,7 +24,7 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """A field is read from its name in upper case behind `CODESESSION_`, e.g. `CODESESSION_S3_ENDPOINT`."""
 
-    model_config = SettingsConfigDict(env_prefix="CODESESSION_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     backend: Literal["kubernetes", "local"] = Field(
         "kubernetes", description="Where code runs: pods of a cluster, or child processes of this one."
@@ -156,16 +161,9 @@ class Settings(BaseSettings):
 
 def load(**given: Any) -> Settings:
     """The settings of this process; `given` wins over the environment. Raises SettingsError."""
+    if fault := unknown_variable(os.environ, PREFIX, Settings.model_fields, _OTHERS):
+        raise SettingsError(fault)
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError(_one_line(error)) from None
-
-
-def _one_line(error: ValidationError) -> str:
-    """The first fault, without the value, which may be a secret."""
-    fault = error.errors(include_input=False, include_url=False)[0]
-    text = fault["msg"].removeprefix("Value error, ")
-    if not fault["loc"]:
-        return text
-    return f"CODESESSION_{str(fault['loc'][0]).upper()}: {text[0].lower()}{text[1:]}"
+        raise SettingsError(first_fault(error, PREFIX)) from None

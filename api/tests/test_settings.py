@@ -26,6 +26,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             {"BACKEND": "local", "S3_ENDPOINT": "http://s3:9000"},
             "CODESESSION_S3_ENDPOINT: string",
         ),
+        ({"RUN_SECOND": "5"}, "CODESESSION_RUN_SECOND is no setting; did you mean CODESESSION_RUN_SECONDS?"),
         ({"BACKEND": "local", "OUTPUT_BYTES": "1024"}, "CODESESSION_OUTPUT_BYTES: input should be greater"),
     ],
 )
@@ -56,6 +57,12 @@ def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch
     settings = load(backend="local", port=8002)
     assert settings.port == 8002
     assert settings.languages == ("py", "bash", "r")
+
+
+def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPERATOR_WORKERS", "E2E_URL", "CACHE"):
+        monkeypatch.setenv(f"CODESESSION_{name}", "1")
+    assert load(backend="local").backend == "local"
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -57,6 +57,10 @@ def test_helm_lint_finds_nothing(values: str) -> None:
         (["environments.default.limits.runSecond=1"], "runSecond"),
         (["environments.default.workspace.type=Disk"], "/workspace/type"),
         (["environments.default.image="], "/environments/default/image"),
+        (["api.settings.upload_byte=1"], "upload_byte"),
+        (["api.settings.upload_bytes=0"], "upload_bytes"),
+        (["api.settings.namespace=other"], "namespace"),
+        (["operator.settings.log_level=loud"], "log_level"),
         (["api.environment=gpu"], "there is no environments.gpu"),
         (["minio.enabled=false"], "s3.endpoint is needed"),
         (["minio.enabled=false", "s3.endpoint=s3"], "s3.existingSecret"),
@@ -141,6 +145,16 @@ def test_the_api_knows_the_bounds_of_its_environment(chart: Chart) -> None:
     assert env["CODESESSION_ENVIRONMENT"] == "big"
     assert env["CODESESSION_RUN_SECONDS"] == "600"
     assert env["CODESESSION_LANGUAGES"] == "py,r"
+
+
+def test_settings_become_the_variables_that_are_read(chart: Chart) -> None:
+    objects = chart(
+        "api.settings.upload_bytes=52428800", "api.settings.transfers=8", "operator.settings.workers=2"
+    )
+    api = variables(by_kind(objects, "Deployment", "codesession-api"))
+    operator = variables(by_kind(objects, "Deployment", "codesession-operator"))
+    assert (api["CODESESSION_UPLOAD_BYTES"], api["CODESESSION_TRANSFERS"]) == ("52428800", "8")
+    assert operator["CODESESSION_OPERATOR_WORKERS"] == "2"
 
 
 def test_the_exec_policy_allows_the_command_that_the_api_execs(chart: Chart) -> None:

@@ -10,7 +10,7 @@ import uvloop
 
 from codesession_crds.client import KubeClient
 from codesession_operator.operator import Operator
-from codesession_operator.settings import OperatorSettings
+from codesession_operator.settings import OperatorSettings, SettingsError, load
 
 
 async def _run(settings: OperatorSettings) -> None:
@@ -19,7 +19,12 @@ async def _run(settings: OperatorSettings) -> None:
 
 
 def main() -> int:
-    settings = OperatorSettings()
+    """The exit status: 1 when it could not start, with one line why."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        sys.stderr.write(f"codesession operator: {error}\n")
+        return 1
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Literal
 
-from pydantic import Field
+import pydantic_settings
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from codesession_crds.quantity import Quantity
+from codesession_crds.variables import first_fault, unknown_variable
+
+PREFIX = "CODESESSION_OPERATOR_"
+
+
+class SettingsError(Exception):
+    """One line that names the variable and what is wrong with it; never its value."""
 
 
 class OperatorSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="CODESESSION_OPERATOR_")
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     namespace: Annotated[
         str, Field(description="The namespace whose environments and sessions are served.")
@@ -68,3 +77,16 @@ class OperatorSettings(BaseSettings):
         ),
     ] = Field(default_factory=list)
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING"], Field(description="What is logged.")] = "INFO"
+
+
+def load() -> OperatorSettings:
+    """The settings of this process. Raises SettingsError."""
+    if fault := unknown_variable(os.environ, PREFIX, OperatorSettings.model_fields):
+        raise SettingsError(fault)
+    try:
+        return OperatorSettings()
+    except ValidationError as error:
+        raise SettingsError(first_fault(error, PREFIX)) from None
+    except pydantic_settings.SettingsError as error:
+        # It names the field; the value is in its cause.
+        raise SettingsError(f"{PREFIX}*: {error}, which is to be JSON") from None

@@ -94,3 +94,13 @@ tolerations: {{ toJson . }}
 {{ $tenant }}:{{ sha256sum $key }}
 {{ end }}
 {{- end }}
+
+{{- /* Takes (list "PREFIX_" settings): environment variables. Numbers come from YAML as floats. */}}
+{{- define "codesession.settings" -}}
+{{- $prefix := index . 0 -}}
+{{- range $name, $value := index . 1 -}}
+{{- if kindIs "slice" $value }}{{ $value = join "," $value }}{{ end -}}
+{{- if kindIs "float64" $value }}{{ if eq $value (floor $value) }}{{ $value = int64 $value }}{{ end }}{{ end -}}
+- {name: {{ $prefix }}{{ upper $name }}, value: {{ $value | quote }}}
+{{ end }}
+{{- end }}
