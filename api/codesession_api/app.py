@@ -49,7 +49,7 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
         RequestValidationError,
     ):
         app.add_exception_handler(kind, _refuse)
-    app.add_middleware(Edge)
+    app.add_middleware(Edge, path_keys="path-key" in (settings.auth or ()))
     return app
 
 

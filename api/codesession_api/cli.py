@@ -52,7 +52,7 @@ def _local(given: dict[str, Any]) -> Settings:
         return settings
     if not _is_loopback(settings.host):
         raise SettingsError(f"CODESESSION_AUTH must be chosen to listen on {settings.host}")
-    return settings.model_copy(update={"auth": "none"})
+    return settings.model_copy(update={"auth": ("none",)})
 
 
 def _is_loopback(host: str) -> bool:

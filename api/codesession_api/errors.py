@@ -7,6 +7,7 @@ error at all, but text in `stderr` of an answer with status 200, because LibreCh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -37,6 +38,17 @@ class TooLarge(ApiError):
     def __init__(self, what: str, limit: int) -> None:
         super().__init__(413, "too_large", f"The {what} is over the limit of {limit} bytes.")
         self.what = what
+
+
+class Unauthorized(ApiError):
+    """The same words whatever was wrong. `schemes` are those of HTTP that the configuration takes."""
+
+    def __init__(self, schemes: Sequence[str]) -> None:
+        super().__init__(401, "unauthorized", "The request needs valid credentials.")
+        self._schemes = schemes
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": ", ".join(f'{scheme} realm="codesession"' for scheme in self._schemes)}
 
 
 class SandboxError(Exception):

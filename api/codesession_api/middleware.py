@@ -10,11 +10,13 @@ import re
 import secrets
 import time
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from codesession_api.auth import PATH_KEY, take_path_key
 from codesession_api.errors import refusal
 from codesession_api.log import request_id
 from codesession_api.settings import MIB
@@ -32,14 +34,19 @@ _LINGER_BYTES = 64 * MIB
 class Edge:
     """Outermost, and pure ASGI, so that nothing is buffered and a disconnect comes through."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, path_keys: bool = False) -> None:
         self._app = app
+        self._path_keys = path_keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["path"] = plain(scope["path"])
+        path = scope["path"]
+        if self._path_keys:
+            path, scope[PATH_KEY] = take_path_key(path)
+        scope["path"] = plain(path)
+        scope["raw_path"] = quote(scope["path"]).encode()
         await _Exchange(scope, receive, send).serve(self._app)
 
 

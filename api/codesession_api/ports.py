@@ -16,6 +16,8 @@ class Principal:
 
     tenant: str
     principal: str
+    proved: bool = field(default=False, compare=False)
+    """Whether it is a person, known by a token: what else a request says of a user then has to agree."""
 
 
 class Outcome(enum.StrEnum):

@@ -16,6 +16,9 @@ MIB = 1024 * 1024
 PREFIX = "CODESESSION_"
 _OTHERS = tuple(PREFIX + part for part in ("OPERATOR_", "E2E_", "CACHE"))
 
+Way = Literal["none", "api-key", "basic", "path-key", "jwt"]
+"""How a client can prove who it is."""
+
 
 class SettingsError(Exception):
     """One line that names the variable and what is wrong with it; never its value."""
@@ -41,13 +44,24 @@ class Settings(BaseSettings):
         description="Seconds that running requests have to finish on SIGTERM.",
     )
 
-    auth: Literal["none", "api-key"] | None = Field(
-        None, description="How clients prove who they are. It must be chosen: there is no default."
+    auth: Annotated[tuple[Way, ...] | None, NoDecode] = Field(
+        None,
+        min_length=1,
+        description="How clients prove who they are: a comma list of `api-key`, `basic`, `path-key` and "
+        "`jwt`, or `none` alone. It must be chosen: there is no default.",
     )
     api_keys_file: Path | None = Field(
         None,
-        description="File of `tenant:sha256-hex-of-the-key` lines; read again when it changes.",
+        description="File of `tenant:sha256-hex-of-the-key` lines, for `api-key`, `basic` and `path-key`; "
+        "read again when it changes.",
     )
+    jwt_keys: Path | None = Field(
+        None,
+        description="Directory of the public keys for `jwt`, each a file `<kid>.pem`; read again when it "
+        "changes.",
+    )
+    jwt_issuer: str = Field("librechat", min_length=1, description="The `iss` that a token must have.")
+    jwt_audience: str = Field("codeapi", min_length=1, description="The `aud` that a token must have.")
 
     namespace: str = Field("codesession-sandboxes", description="Kubernetes namespace of the sessions.")
     environment: str = Field("default", description="CodeEnvironment whose sandboxes are claimed.")
@@ -141,7 +155,7 @@ class Settings(BaseSettings):
         description="Seconds between the spaces that an unfinished run sends.",
     )
 
-    @field_validator("languages", mode="before")
+    @field_validator("auth", "languages", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -150,8 +164,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.auth == "api-key" and self.api_keys_file is None:
-            raise ValueError("CODESESSION_AUTH=api-key needs CODESESSION_API_KEYS_FILE")
+        ways = self.auth or ()
+        if "none" in ways and len(ways) > 1:
+            raise ValueError("CODESESSION_AUTH=none goes with no other way")
+        if (by_key := {"api-key", "basic", "path-key"} & {*ways}) and self.api_keys_file is None:
+            raise ValueError(f"CODESESSION_AUTH={min(by_key)} needs CODESESSION_API_KEYS_FILE")
+        if "jwt" in ways and self.jwt_keys is None:
+            raise ValueError("CODESESSION_AUTH=jwt needs CODESESSION_JWT_KEYS")
         if self.backend == "kubernetes" and self.s3_endpoint is None:
             raise ValueError("CODESESSION_BACKEND=kubernetes needs CODESESSION_S3_ENDPOINT")
         if self.s3_endpoint is not None and (self.s3_access_key is None or self.s3_secret_key is None):

@@ -20,7 +20,16 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"BACKEND": "local", "PORT": "eight"}, "CODESESSION_PORT: input should be a valid integer"),
         ({"BACKEND": "local", "RUN_SECONDS": "0"}, "CODESESSION_RUN_SECONDS: input should be greater than 0"),
         ({"BACKEND": "local", "AUTH": "api-key"}, "CODESESSION_AUTH=api-key needs CODESESSION_API_KEYS_FILE"),
-        ({"BACKEND": "local", "AUTH": "yes"}, "CODESESSION_AUTH: input should be 'none' or 'api-key'"),
+        ({"BACKEND": "local", "AUTH": "jwt,basic"}, "CODESESSION_AUTH=basic needs CODESESSION_API_KEYS_FILE"),
+        (
+            {"BACKEND": "local", "AUTH": "path-key"},
+            "CODESESSION_AUTH=path-key needs CODESESSION_API_KEYS_FILE",
+        ),
+        ({"BACKEND": "local", "AUTH": "jwt"}, "CODESESSION_AUTH=jwt needs CODESESSION_JWT_KEYS"),
+        ({"BACKEND": "local", "AUTH": "none, jwt"}, "CODESESSION_AUTH=none goes with no other way"),
+        ({"BACKEND": "local", "AUTH": "yes"}, "CODESESSION_AUTH: input should be 'none', 'api-key', 'basic'"),
+        ({"BACKEND": "local", "AUTH": " ,"}, "CODESESSION_AUTH: tuple should have at least 1 item"),
+        ({"BACKEND": "local", "JWT_ISSUER": ""}, "CODESESSION_JWT_ISSUER: string should have at least 1"),
         ({"BACKEND": "local", "S3_ENDPOINT": "s3:9000"}, "CODESESSION_S3_ENDPOINT needs"),
         (
             {"BACKEND": "local", "S3_ENDPOINT": "http://s3:9000"},
