@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
-from codesession_api.auth import presented, take_path_key
-from codesession_api.middleware import plain
+from codesession_api.auth import PATH_KEY, presented, take_path_key
+from codesession_api.middleware import Edge, plain
 
 
 def basic(text: str) -> str:
@@ -85,3 +87,26 @@ def test_a_key_in_the_path_is_taken_off_it(path: str, rest: str, key: str | None
     assert [credential.secret for credential in presented(Headers(), taken)] == (
         [key.encode()] if key else []
     )
+
+
+@pytest.mark.parametrize(("on", "path"), [(True, "/files/x y"), (False, "/k/SECRET/v1/files/x y")])
+async def test_routes_see_a_path_without_the_key(on: bool, path: str) -> None:
+    seen: dict[str, Any] = {}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.update(scope)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/k/SECRET/v1/files/x y",
+        "raw_path": b"/k/SECRET/v1/files/x%20y",
+    }
+    await Edge(app, path_keys=on)({**scope, "headers": []}, nowhere, nowhere)
+    assert seen["path"] == path
+    assert seen["raw_path"] == path.replace(" ", "%20").encode()
+    assert seen.get(PATH_KEY) == ("SECRET" if on else None)
+
+
+async def nowhere(*_: Any) -> Any:
+    raise AssertionError("nothing is read or sent")
