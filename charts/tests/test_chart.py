@@ -4,6 +4,7 @@ import base64
 import hashlib
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from codesession_crds import labels
 pytestmark = pytest.mark.timeout(900)
 
 Chart = Callable[..., list[dict[str, Any]]]
+PEM = f"-----BEGIN PUBLIC KEY-----\n{'MCowBQYDK2VwAyEA' * 4}\n-----END PUBLIC KEY-----\n"
 EXTERNAL_S3 = ("minio.enabled=false", "s3.endpoint=s3.example.org", "s3.existingSecret=keys")
 
 
@@ -40,7 +42,15 @@ def test_the_manifests_are_what_the_chart_renders() -> None:
     assert crds.stale(render.wanted()) == []
 
 
-@pytest.mark.parametrize("values", ["", ",".join(EXTERNAL_S3), "auth.mode=none,runtimeClass.create=true"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        "",
+        ",".join(EXTERNAL_S3),
+        "auth.mode=none,runtimeClass.create=true",
+        "auth.mode=jwt,auth.jwt.existingConfigMap=keys",
+    ],
+)
 def test_helm_lint_finds_nothing(values: str) -> None:
     render.helm(
         "lint", "--strict", str(crds.CHART), "--kube-version", render.OLDEST_KUBERNETES, "--set", values
@@ -52,6 +62,15 @@ def test_helm_lint_finds_nothing(values: str) -> None:
     [
         (["api.replica=3"], "replica"),
         (["auth.mode=open"], "/auth/mode"),
+        ([r"auth.mode=none\,jwt"], "/auth/mode"),
+        ([r"auth.mode=api-key\, jwt"], "/auth/mode"),
+        (["auth.mode=jwt"], "auth.jwt.publicKeys, existingConfigMap or existingSecret is needed"),
+        (
+            ["auth.mode=jwt", f"auth.jwt.publicKeys.k={PEM.replace('PUBLIC', 'PRIVATE')}"],
+            "/auth/jwt/publicKeys/k",
+        ),
+        (["auth.mode=jwt", f"auth.jwt.publicKeys.a/b={PEM}"], "a/b' does not match"),
+        (["auth.mode=jwt", "auth.jwt.existingSecret=x", "auth.jwt.issuer="], "/auth/jwt/issuer"),
         (["auth.mode=null"], "/auth"),
         (["auth.apiKeys.a=short"], "/auth/apiKeys/a"),
         (["environments.default.limits.runSecond=1"], "runSecond"),
@@ -126,6 +145,52 @@ def test_without_authentication_there_is_no_key_to_mount(chart: Chart) -> None:
     assert variables(deployment)["CODESESSION_AUTH"] == "none"
     assert [volume["name"] for volume in deployment["spec"]["template"]["spec"]["volumes"]] == ["tmp"]
     assert [o["metadata"]["name"] for o in objects if o["kind"] == "Secret"] == ["codesession-minio"]
+
+
+def pod_of_the_api(objects: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Its variables, and its volumes by where they are mounted."""
+    deployment = by_kind(objects, "Deployment", "codesession-api")
+    pod = deployment["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = pod["containers"][0]["volumeMounts"]
+    return variables(deployment), {mount["mountPath"]: volumes[mount["name"]] for mount in mounts}
+
+
+def test_public_keys_are_mounted_for_tokens(chart: Chart) -> None:
+    objects = chart("auth.mode=jwt", f"auth.jwt.publicKeys.lc-2026={PEM}", f"auth.jwt.publicKeys.b={PEM}")
+    env, volumes = pod_of_the_api(objects)
+    assert env["CODESESSION_AUTH"] == "jwt"
+    assert (env["CODESESSION_JWT_ISSUER"], env["CODESESSION_JWT_AUDIENCE"]) == ("librechat", "codeapi")
+    assert volumes[env["CODESESSION_JWT_KEYS"]]["configMap"] == {"name": "codesession-jwt-keys"}
+    stored = by_kind(objects, "ConfigMap", "codesession-jwt-keys")
+    assert stored["data"] == {"lc-2026.pem": PEM, "b.pem": PEM}
+    assert "CODESESSION_API_KEYS_FILE" not in env
+    assert "codesession-api-keys" not in [o["metadata"]["name"] for o in objects]
+
+
+@pytest.mark.parametrize(
+    ("value", "volume"),
+    [
+        ("existingConfigMap", {"configMap": {"name": "mine"}}),
+        ("existingSecret", {"secret": {"secretName": "mine"}}),
+    ],
+)
+def test_public_keys_may_be_there_already(chart: Chart, value: str, volume: dict[str, Any]) -> None:
+    objects = chart("auth.mode=jwt", f"auth.jwt.{value}=mine", "auth.jwt.audience=mine")
+    env, volumes = pod_of_the_api(objects)
+    assert volumes["/etc/codesession-jwt"] == {"name": "jwt-keys", **volume}
+    assert env["CODESESSION_JWT_AUDIENCE"] == "mine"
+    assert [o for o in objects if o["kind"] == "ConfigMap"] == []
+
+
+@pytest.mark.parametrize("mode", ["api-key", "basic", "path-key", "basic,path-key", "jwt,api-key"])
+def test_every_way_that_takes_keys_gets_the_file(chart: Chart, mode: str) -> None:
+    objects = chart("auth.mode=" + mode.replace(",", "\\,"), "auth.jwt.existingConfigMap=mine")
+    env, volumes = pod_of_the_api(objects)
+    assert env["CODESESSION_AUTH"] == mode
+    assert volumes[str(PurePosixPath(env["CODESESSION_API_KEYS_FILE"]).parent)]["name"] == "keys"
+    assert ("/etc/codesession-jwt" in volumes) == ("jwt" in mode)
+    assert by_kind(objects, "Secret", "codesession-api-keys")
 
 
 def test_an_external_s3_server_replaces_minio(chart: Chart) -> None:

@@ -57,6 +57,32 @@ tolerations: {{ toJson . }}
 {{- end }}
 {{- end }}
 
+{{- /* "true", or nothing. */}}
+{{- define "codesession.takesKeys" -}}
+{{- $ways := splitList "," .Values.auth.mode -}}
+{{- if or (has "api-key" $ways) (has "basic" $ways) (has "path-key" $ways) }}true{{ end -}}
+{{- end }}
+
+{{- /* "true", or nothing. */}}
+{{- define "codesession.takesTokens" -}}
+{{- if has "jwt" (splitList "," .Values.auth.mode) }}true{{ end -}}
+{{- end }}
+
+{{- /* The source of the volume with the public keys. */}}
+{{- define "codesession.jwtKeys" -}}
+{{- with .Values.auth.jwt -}}
+{{- if .existingSecret -}}
+secret: {secretName: {{ .existingSecret }}}
+{{- else if .existingConfigMap -}}
+configMap: {name: {{ .existingConfigMap }}}
+{{- else if .publicKeys -}}
+configMap: {name: {{ $.Release.Name }}-jwt-keys}
+{{- else -}}
+{{ fail "auth.jwt.publicKeys, existingConfigMap or existingSecret is needed when auth.mode names jwt" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "codesession.keysSecret" -}}
 {{ .Values.auth.existingSecret | default (printf "%s-api-keys" .Release.Name) }}
 {{- end }}
