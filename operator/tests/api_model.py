@@ -33,6 +33,8 @@ class ApiModel:
         """Watch events (type, object) that nobody heard yet."""
         self.writes: Counter[tuple[str, str]] = Counter()
         self.pods_allowed = 10_000
+        self.counts_sessions = True
+        """Whether the quota controller has learned of the definitions."""
         self._count = itertools.count(1)
 
     # --- as KubeClient
@@ -50,7 +52,11 @@ class ApiModel:
     async def apply(self, obj: Object, *, field_manager: str) -> Object:
         plural, name = resource_of(obj).plural, obj["metadata"]["name"]
         self.writes["apply", plural] += 1
-        return self.put({**self.objects.get((plural, name), {}), **obj})
+        old = self.objects.get((plural, name), {})
+        if plural == "resourcequotas" and old.get("spec") != obj["spec"]:
+            counted = [key for key in obj["spec"]["hard"] if self.counts_sessions or "codesession" not in key]
+            obj = {**obj, "status": {"used": dict.fromkeys(counted, "0")}}
+        return self.put({**old, **obj})
 
     async def merge_patch(
         self, path: str, patch: Object, *, resource_version: str | None = None, idempotent: bool = False

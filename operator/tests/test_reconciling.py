@@ -236,3 +236,22 @@ async def test_when_the_environment_goes_so_do_pods_and_spare_sessions(
     operator.environment()
     await operator.settle()
     assert condition(api.objects["codesessions", NAME])["reason"] == "Ready"
+
+
+async def test_a_quota_that_nobody_counts_is_brought_to_notice(
+    api: ApiModel, operator: OperatorModel
+) -> None:
+    api.counts_sessions = False
+    operator.environment()
+    await operator.settle(rounds=3)
+    (quota,) = api.of("resourcequotas")
+    assert quota["status"]["used"].keys() < quota["spec"]["hard"].keys()
+    api.counts_sessions = True
+    await operator.settle()
+    (after,) = api.of("resourcequotas")
+    assert after["status"]["used"].keys() == quota["spec"]["hard"].keys()
+    assert after["spec"] == quota["spec"]
+    api.writes.clear()
+    operator.passes(3600)
+    await operator.settle()
+    assert api.writes.total() == 0
