@@ -246,7 +246,7 @@ async def test_livez_turns_red_when_watches_go_dead(
         operator = Process(
             cluster.namespace,
             KUBECONFIG=str(tmp_path / "kubeconfig"),
-            CODESESSION_OPERATOR_INACTIVITY_SECONDS="15",
+            CODESESSION_OPERATOR_INACTIVITY_SECONDS="50",
             CODESESSION_OPERATOR_AUDIT_SECONDS="2",
             CODESESSION_OPERATOR_AUDIT_GRACE_SECONDS="2",
         )
@@ -255,9 +255,9 @@ async def test_livez_turns_red_when_watches_go_dead(
             assert await operator.status("livez") == 200
             wire.freeze()
             await cluster.environment()
-            await operator.answers("livez", 503, within=15)
+            await operator.answers("livez", 503, within=90)
             # kopf drops a stream that is silent for too long, and hears again
-            await operator.answers("livez", 200, within=90)
+            await operator.answers("livez", 200, within=180)
             await cluster.until(CODE_ENVIRONMENTS, all_ready)
         finally:
             await operator.stop()
