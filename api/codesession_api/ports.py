@@ -17,7 +17,7 @@ class Principal:
     tenant: str
     principal: str
     proved: bool = field(default=False, compare=False)
-    """Whether it is a person, known by a token: what else a request says of a user then has to agree."""
+    """Whether a signature names this one user; otherwise all users of the tenant are one principal."""
 
 
 class Outcome(enum.StrEnum):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from codesession_api.auth import PATH_KEY, Authenticator, presented
+from codesession_api.auth import PATH_KEY, Authenticator
 from codesession_api.errors import not_found
 from codesession_api.execution import Executor
 from codesession_api.files import Files
@@ -35,7 +35,7 @@ async def _services(request: Request) -> Services:
 
 async def _principal(request: Request) -> Principal:
     services: Services = request.app.state.services
-    return services.authenticate(presented(request.headers, request.scope.get(PATH_KEY)))
+    return services.authenticate(request.headers, request.scope.get(PATH_KEY))
 
 
 async def _session_id(session_id: Annotated[str, Path()]) -> str:

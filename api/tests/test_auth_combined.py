@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from starlette.datastructures import Headers
 
-from codesession_api.auth import Credential, authenticator
+from codesession_api.auth import authenticator
 from codesession_api.auth.combined import Combined
+from codesession_api.auth.credentials import Credential
 from codesession_api.auth.principals import of_keys, of_person
 from codesession_api.errors import Unauthorized
 from codesession_api.ports import Principal
@@ -25,7 +27,7 @@ ALL: tuple[Way, ...] = (*KEY_WAYS, "jwt")
 def decide(on: tuple[Way, ...], *given: tuple[Way, bytes]) -> Principal | None:
     combined = Combined({way: TOKENS.get if way == "jwt" else KEYS.get for way in on})
     try:
-        return combined(Credential(way, secret) for way, secret in given)
+        return combined.judge(Credential(way, secret) for way, secret in given)
     except Unauthorized:
         return None
 
@@ -98,7 +100,7 @@ def test_a_refusal_names_the_schemes_that_are_on_and_nothing_else(
     refusals = []
     for given in ([], [Credential(on[0], b"wrong")]):
         with pytest.raises(Unauthorized) as refused:
-            combined(given)
+            combined.judge(given)
         refusals.append((refused.value.status, refused.value.body(), refused.value.headers()))
     assert refusals[0] == refusals[1]
     assert refusals[0][0] == 401
@@ -112,7 +114,7 @@ def settings(**given: object) -> Settings:
 def test_authentication_must_be_chosen(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="CODESESSION_AUTH"):
         authenticator(settings())
-    assert authenticator(settings(auth="none"))([Credential("jwt", b"whatever")])
+    assert authenticator(settings(auth="none"))(Headers({"X-API-Key": "whatever"}), "whatever")
     with pytest.raises(SettingsError, match="CODESESSION_API_KEYS_FILE"):
         authenticator(settings(auth="api-key", api_keys_file=tmp_path / "none"))
     with pytest.raises(SettingsError, match="CODESESSION_JWT_KEYS"):

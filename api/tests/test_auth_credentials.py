@@ -7,7 +7,7 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from codesession_api.auth import PATH_KEY, presented, take_path_key
+from codesession_api.auth.credentials import PATH_KEY, presented, take_path_key
 from codesession_api.middleware import Edge, plain
 
 

@@ -26,9 +26,9 @@ SIGNER = Ed25519PrivateKey.generate()
 LISTING = "files/" + "S" * 21
 
 
-def token(signer: Ed25519PrivateKey = SIGNER) -> str:
+def token(signer: Ed25519PrivateKey = SIGNER, sub: str = "user-5c") -> str:
     now = int(time.time())
-    made = {"iss": "librechat", "aud": "codeapi", "sub": "user-5c", "iat": now, "nbf": now, "exp": now + 300}
+    made = {"iss": "librechat", "aud": "codeapi", "sub": sub, "iat": now, "nbf": now, "exp": now + 300}
     made |= {"jti": "1", "tenant_id": "t-8a", "role": "USER", "principal_source": "librechat_jwt"}
     made["auth_context_hash"] = claims.context_hash(made)
     return jwt.encode(made, signer, "EdDSA", headers={"kid": "lc"})
@@ -100,6 +100,18 @@ def test_a_run_is_served_by_every_way(guarded: Any) -> None:
     for base, headers in (("/v1", BEARER), (f"/k/{KEY}/v1", {}), ("/v1", KEY_HEADER)):
         response = httpx.post(f"{guarded.url}{base}/exec", json=body, headers=minted(headers), timeout=60)
         assert response.json()["stdout"] == "42\n"
+
+
+def test_people_of_one_tenant_have_sessions_of_their_own(guarded: Any) -> None:
+    def session(sub: str, **fields: str) -> str:
+        headers = {"Authorization": f"Bearer {token(sub=sub)}"}
+        body = {"lang": "bash", "code": "true", **fields}
+        response = httpx.post(f"{guarded.url}/v1/exec", json=body, headers=headers, timeout=60)
+        return str(response.json()["session_id"])
+
+    of_ann = session("ann")
+    assert session("ann", session_id=of_ann) == of_ann
+    assert session("bob", session_id=of_ann) != of_ann
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", f"/k/{WRONG}/v1/health"])

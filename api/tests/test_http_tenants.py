@@ -133,11 +133,11 @@ def test_another_tenants_ids_are_as_good_as_none(
     assert guarded.exec("cat secret.csv", "bash", session_id=written.session_id)["stdout"] == "secret"
 
 
-@pytest.mark.parametrize(("method", "path"), routes())
+@pytest.mark.parametrize(
+    ("method", "path"), [(method, path) for method, path in routes() if not path.startswith("/upload")]
+)
 def test_the_owners_ids_are_worth_more(guarded: Any, method: str, path: str) -> None:
-    """Else the test above would show nothing."""
-    if path.startswith("/upload"):
-        pytest.skip("an upload names no file that there is")
+    """Else the test above would show nothing. An upload names no file that there is."""
     made = guarded.exec("open('secret.csv', 'w').write('secret')")
     own = Named(made["session_id"], made["files"][0]["id"])
     other = Named(new_id(), new_id())
@@ -178,6 +178,6 @@ def test_the_log_tells_what_happened_and_nothing_of_whom(guarded: Any, stranger:
     guarded.wait_for_log("GET /health 200", 1)
     logged = guarded.log.read_text()
     assert "POST /exec 200" in logged
-    assert "GET /download/{session_id}/{file_id} 200" in logged
+    assert re.search(r"GET /download/\{session_id\}/\S+ 200", logged)
     assert "GET (none) 404" in logged
     assert [secret for secret in [*secrets, session, ref["id"]] if secret in logged] == []

@@ -4,6 +4,6 @@
 """
 
 from codesession_api.auth.combined import Authenticator, authenticator
-from codesession_api.auth.credentials import PATH_KEY, Credential, presented, take_path_key
+from codesession_api.auth.credentials import PATH_KEY, take_path_key
 
-__all__ = ["PATH_KEY", "Authenticator", "Credential", "authenticator", "presented", "take_path_key"]
+__all__ = ["PATH_KEY", "Authenticator", "authenticator", "take_path_key"]

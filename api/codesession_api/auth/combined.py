@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from codesession_api.auth.credentials import Credential
+from starlette.datastructures import Headers
+
+from codesession_api.auth.credentials import Credential, presented
 from codesession_api.auth.keys import ApiKeys
 from codesession_api.auth.principals import ANYONE
 from codesession_api.auth.tokens import Tokens
@@ -19,8 +21,8 @@ _SCHEMES: dict[Way, str] = {"api-key": "Bearer", "jwt": "Bearer", "basic": "Basi
 
 
 class Authenticator(Protocol):
-    def __call__(self, credentials: Iterable[Credential]) -> Principal:
-        """Whose request it is, by all that it presents. Raises Unauthorized."""
+    def __call__(self, headers: Headers, path_key: str | None = None) -> Principal:
+        """Whose request it is, by its headers and the key that was in its path. Raises Unauthorized."""
         ...
 
 
@@ -36,7 +38,7 @@ def authenticator(settings: Settings) -> Authenticator:
     return Combined(_checks(settings, settings.auth))
 
 
-def _anyone(credentials: Iterable[Credential]) -> Principal:
+def _anyone(headers: Headers, path_key: str | None = None) -> Principal:
     return ANYONE
 
 
@@ -56,7 +58,10 @@ class Combined:
         self._checks = checks
         self._schemes = sorted({_SCHEMES[way] for way in checks})
 
-    def __call__(self, credentials: Iterable[Credential]) -> Principal:
+    def __call__(self, headers: Headers, path_key: str | None = None) -> Principal:
+        return self.judge(presented(headers, path_key))
+
+    def judge(self, credentials: Iterable[Credential]) -> Principal:
         # A list, so that a bad one does not save the work of the others and show by it which it was.
         whose = [self._checks[each.way](each.secret) for each in credentials if each.way in self._checks]
         principal = agreed(whose)

@@ -17,7 +17,7 @@ def of_keys(tenant: str) -> Principal:
 
 def of_person(tenant: str, subject: str) -> Principal:
     """A tenant is the same one by its keys and by its people's tokens: a LibreChat that changes from keys to
-    tokens keeps its files when the keys file has called it by its tenant id."""
+    tokens keeps what all of the tenant can read when the keys file has called it by its tenant id."""
     home = _hash("tenant", tenant)
     return Principal(tenant=home, principal=_hash(f"person\0{home}", subject), proved=True)
 
