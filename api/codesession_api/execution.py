@@ -68,14 +68,14 @@ class Executor:
         the sandbox was lost."""
         lost: set[str] = set()
         for last in (False, True):
-            inputs = Inputs.of(request.files, principal.tenant, request.session_id)
+            inputs = Inputs.of(request.files, principal, request.session_id)
             sandbox = await self._live(principal, request, inputs, lost)
             fresh = sandbox is None
             if sandbox is None:
                 sandbox = await self._claimed(principal, request, inputs)
             try:
                 mounted = await inputs.mount(
-                    sandbox, self._files, fresh=fresh, transfers=self._settings.transfers
+                    sandbox, self._files, principal, fresh=fresh, transfers=self._settings.transfers
                 )
                 return _Place(sandbox, inputs, mounted)
             except SandboxError as error:
@@ -104,7 +104,7 @@ class Executor:
         whose files an old client names, which forgets the others."""
         gone = inputs.legacy_sessions() | ({request.session_id} if request.session_id else set())
         for session in sorted(filter(is_id, gone)):
-            inputs.add_missing(await self._files.current(principal.tenant, session))
+            inputs.add_missing(await self._files.current(principal, session))
         return await self._sandboxes.claim(principal)
 
     async def _run(self, principal: Principal, request: ExecRequest, place: _Place) -> ExecAnswer:
@@ -117,7 +117,7 @@ class Executor:
         except SandboxError as error:
             log.warning("a run failed: %s", type(error).__name__)
             return refused(request.lang, sandbox.session_id, _reason(error))
-        collector = Collector(self._files, sandbox, principal.tenant, place.inputs, self._settings.transfers)
+        collector = Collector(self._files, sandbox, principal, place.inputs, self._settings.transfers)
         outputs = await collector.collect(result, place.mounted)
         self.last_success = time.monotonic()
         inherited, notes = collector.unchanged(result), place.inputs.notes

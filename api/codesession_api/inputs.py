@@ -17,7 +17,8 @@ from codesession_api.errors import (
 )
 from codesession_api.files import Files, StoredFile
 from codesession_api.keys import FileKey
-from codesession_api.ports import Sandbox, TaggedPath
+from codesession_api.ports import Principal, Sandbox, TaggedPath
+from codesession_api.scope import ANY, Scope
 from codesession_api.wire import FileRef
 from codesession_crds.names import is_wire_id
 
@@ -29,6 +30,10 @@ class Input:
     path: str
     key: FileKey
     ref: FileRef | None = None
+
+    @property
+    def scope(self) -> Scope:
+        return self.ref.scope if self.ref else ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +52,13 @@ class Inputs(dict[str, Input]):
         self.notes: list[str] = []
 
     @classmethod
-    def of(cls, refs: Iterable[FileRef], tenant: str, session: str | None) -> Inputs:
+    def of(cls, refs: Iterable[FileRef], by: Principal, session: str | None) -> Inputs:
         """`session` is that of the request, for references which name none."""
         inputs = cls()
         for ref in refs:
             path, home = names.clean(ref.name or ref.id or ""), ref.session or session
             if ref.id and home and is_wire_id(ref.id) and is_wire_id(home):
-                inputs[path] = Input(path, FileKey(tenant, home, ref.id, path), ref)
+                inputs[path] = Input(path, FileKey.of(by, home, ref.id, path), ref)
             else:
                 inputs.drop(path, "is not known")
         return inputs
@@ -77,10 +82,13 @@ class Inputs(dict[str, Input]):
         for key in files:
             self.setdefault(key.name, Input(key.name, key))
 
-    async def mount(self, sandbox: Sandbox, files: Files, *, fresh: bool, transfers: int) -> list[Mounted]:
+    async def mount(
+        self, sandbox: Sandbox, files: Files, by: Principal, *, fresh: bool, transfers: int
+    ) -> list[Mounted]:
         """Put into the sandbox what is not in it yet; drop what cannot be had."""
         absent = list(self.values()) if fresh else await self._absent(sandbox)
-        mounted = await bounded(transfers, (partial(self._mount, sandbox, files, entry) for entry in absent))
+        calls = (partial(self._mount, sandbox, files, by, entry) for entry in absent)
+        mounted = await bounded(transfers, calls)
         return [one for one in mounted if one is not None]
 
     async def _absent(self, sandbox: Sandbox) -> list[Input]:
@@ -89,9 +97,9 @@ class Inputs(dict[str, Input]):
         paths = await sandbox.missing([TaggedPath(entry.path, entry.key.tag) for entry in self.values()])
         return [entry for entry in self.values() if entry.path in paths]
 
-    async def _mount(self, sandbox: Sandbox, files: Files, entry: Input) -> Mounted | None:
+    async def _mount(self, sandbox: Sandbox, files: Files, by: Principal, entry: Input) -> Mounted | None:
         try:
-            file = await files.locate(entry.key)
+            file = await files.locate(by, entry.key, entry.scope)
             async with closing(files.read(file)) as chunks:
                 await sandbox.put(entry.path, chunks, tag=entry.key.tag, read_only=file.read_only)
         except ObjectMissing:

@@ -15,7 +15,7 @@ from codesession_api.errors import ObjectMissing, ObjectsUnavailable, SandboxErr
 from codesession_api.files import MODIFIED_FROM, Files
 from codesession_api.inputs import Input, Inputs, Mounted
 from codesession_api.keys import FileKey
-from codesession_api.ports import FileEntry, RunResult, Sandbox
+from codesession_api.ports import FileEntry, Principal, RunResult, Sandbox
 from codesession_api.wire import AnswerFile, ArtifactDelivery, Origin
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Collector:
 
     files: Files
     sandbox: Sandbox
-    tenant: str
+    principal: Principal
     inputs: Inputs
     transfers: int
 
@@ -81,12 +81,18 @@ class Collector:
     def _marks(self, mounted: Iterable[Mounted], deleted: Iterable[str]) -> list[FileKey]:
         session = self.sandbox.session_id
         given = [
-            FileKey(self.tenant, session, one.file.key.file_id, one.input.path, one.file.key.home.session)
+            FileKey.of(
+                self.principal,
+                session,
+                one.file.key.file_id,
+                one.input.path,
+                origin=one.file.key.home.session,
+            )
             for one in mounted
             if one.file.key.home.session != session
         ]
         return given + [
-            FileKey(self.tenant, session, keys.new_file_id(), path, gone=True) for path in deleted
+            FileKey.of(self.principal, session, keys.new_file_id(), path, gone=True) for path in deleted
         ]
 
     async def _mark(self, key: FileKey) -> None:
@@ -112,7 +118,7 @@ class Collector:
         if before is not None and await self._read_only(before):
             return None
         session = self.sandbox.session_id
-        key = FileKey(self.tenant, session, keys.new_file_id(), entry.path)
+        key = FileKey.of(self.principal, session, keys.new_file_id(), entry.path)
         metadata = {MODIFIED_FROM: before.key.tag} if before else None
         async with closing(self.sandbox.get(entry.path, tag=key.tag)) as chunks:
             stored = await self.files.add(key, chunks, metadata)
@@ -128,7 +134,7 @@ class Collector:
     async def _read_only(self, entry: Input) -> bool:
         """A read-only input is never an output, whatever the code did to it."""
         with contextlib.suppress(ObjectMissing):
-            return (await self.files.locate(entry.key)).read_only
+            return (await self.files.locate(self.principal, entry.key)).read_only
         return False
 
 

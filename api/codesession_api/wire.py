@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from codesession_api import media, names
 from codesession_api.errors import bad_request
 from codesession_api.files import StoredFile
+from codesession_api.scope import Scope
 from codesession_crds.names import is_wire_id
 
 _REQUEST = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
@@ -34,6 +35,11 @@ class FileRef(BaseModel):
     @property
     def session(self) -> str | None:
         return self.storage_session_id or self.session_id
+
+    @property
+    def scope(self) -> Scope:
+        """What it says of whose the file is."""
+        return Scope(self.kind, self.resource_id, None if self.version is None else str(self.version))
 
     @property
     def legacy(self) -> bool:

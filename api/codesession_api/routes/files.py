@@ -9,7 +9,7 @@ from starlette.responses import StreamingResponse
 
 from codesession_api import media, wire
 from codesession_api.errors import ApiError, not_found
-from codesession_api.services import By, FileId, SessionId, With
+from codesession_api.services import By, FileId, Named, SessionId, With
 
 router = APIRouter()
 
@@ -21,10 +21,11 @@ async def list_files(
     services: With,
     principal: By,
     session_id: SessionId,
+    scope: Named,
     detail: Literal["simple", "summary", "full", "normalized"] = "simple",
 ) -> list[Any]:
     """The files of a session, the oldest first; of an unknown one, none."""
-    files = await services.files.listing(principal.tenant, session_id)
+    files = await services.files.listing(principal, session_id, scope)
     if detail == "simple":
         return [wire.object_name(file) for file in files]
     return [wire.normalized(file) if detail == "normalized" else wire.listed(file) for file in files]
@@ -32,10 +33,10 @@ async def list_files(
 
 @router.get("/download/{session_id}/{file_id}")
 async def download(
-    request: Request, services: With, principal: By, session_id: SessionId, file_id: FileId
+    request: Request, services: With, principal: By, session_id: SessionId, file_id: FileId, scope: Named
 ) -> Response:
     """The bytes of a file, never compressed: LibreChat passes the headers on to browsers as they are."""
-    file = await services.files.find(principal.tenant, session_id, file_id)
+    file = await services.files.find(principal, session_id, file_id, scope)
     size = file.info.size
     first, last = _range(request.headers.get("range"), size)
     headers = {
@@ -59,16 +60,20 @@ async def download(
 
 
 @router.get("/sessions/{session_id}/objects/{file_id}")
-async def describe(services: With, principal: By, session_id: SessionId, file_id: FileId) -> dict[str, Any]:
+async def describe(
+    services: With, principal: By, session_id: SessionId, file_id: FileId, scope: Named
+) -> dict[str, Any]:
     """What is known of a file."""
-    found = await services.files.find(principal.tenant, session_id, file_id)
-    return wire.described(await services.files.locate(found.key))
+    found = await services.files.find(principal, session_id, file_id)
+    return wire.described(await services.files.locate(principal, found.key, scope))
 
 
 @router.delete("/files/{session_id}/{file_id}")
 @router.delete("/sessions/{session_id}/objects/{file_id}")
-async def delete(services: With, principal: By, session_id: SessionId, file_id: FileId) -> dict[str, str]:
-    if not await services.files.delete(principal.tenant, session_id, file_id):
+async def delete(
+    services: With, principal: By, session_id: SessionId, file_id: FileId, scope: Named
+) -> dict[str, str]:
+    if not await services.files.delete(principal, session_id, file_id, scope):
         raise not_found("file")
     return {"message": "success"}
 
@@ -77,7 +82,7 @@ async def delete(services: With, principal: By, session_id: SessionId, file_id: 
 async def delete_session(services: With, principal: By, session_id: SessionId) -> dict[str, str]:
     """End a session: its sandbox if it has one, and its files."""
     ended = await services.sandboxes.delete(session_id, principal)
-    if not await services.files.delete_session(principal.tenant, session_id) and not ended:
+    if not await services.files.delete_session(principal, session_id) and not ended:
         raise not_found("session")
     return {"message": "success"}
 

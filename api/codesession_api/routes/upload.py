@@ -43,7 +43,7 @@ async def _receive(request: Request, services: Services, principal: Principal, *
     if declared.isdecimal() and int(declared) > limit:
         raise TooLarge("upload", limit)
     form = parts(request.headers.get("content-type", ""), limited(request.stream(), limit, "upload"))
-    return await services.uploader.receive(principal.tenant, form, batch=batch)
+    return await services.uploader.receive(principal, form, batch=batch)
 
 
 def _ids(done: Upload) -> dict[str, str]:
