@@ -145,6 +145,9 @@ class Settings(BaseSettings):
     upload_bytes: int = Field(150 * MIB, ge=1, description="Bytes of the largest upload request.")
     upload_file_bytes: int = Field(150 * MIB, ge=1, description="Bytes of the largest uploaded file.")
     upload_files: int = Field(200, ge=1, description="Files of one upload request.")
+    content_bytes: int = Field(
+        25 * MIB, ge=1, description="Bytes of the largest file that is given in base64, as JSON."
+    )
     transfers: int = Field(
         4, ge=1, le=64, description="Files that one request moves between sandbox and storage at one time."
     )

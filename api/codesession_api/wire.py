@@ -179,6 +179,19 @@ def described(file: StoredFile) -> dict[str, Any]:
     }
 
 
+def content_of(file: StoredFile) -> dict[str, Any]:
+    """What is said beside the bytes of a file that is given as JSON."""
+    return {
+        "id": file.key.file_id,
+        "name": file.key.name,
+        "session_id": file.key.session,
+        "storage_session_id": file.key.home.session,
+        "size": file.info.size,
+        "content_type": _content_type(file),
+        "lastModified": _moment(file),
+    }
+
+
 def _moment(file: StoredFile) -> str:
     return file.info.modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -9,6 +9,8 @@ import pytest
 READS = [
     "/download/{0}/{1}",
     "/sessions/{0}/objects/{1}",
+    "/download/{0}/in.csv",
+    "/file/{0}/{1}/content",
 ]
 DELETES = ["/files/{0}/{1}", "/sessions/{0}/objects/{1}", "/sessions/{0}"]
 PRIVATE: list[dict[str, str]] = [{}, {"kind": "user", "id": "u1"}]

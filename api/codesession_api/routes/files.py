@@ -7,9 +7,14 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from codesession_api import media, wire
-from codesession_api.errors import ApiError, not_found
+from codesession_api import media, names, wire
+from codesession_api.content import Content
+from codesession_api.errors import ApiError, ObjectMissing, TooLarge, not_found
+from codesession_api.files import Files, StoredFile
+from codesession_api.ports import Principal
+from codesession_api.scope import Scope
 from codesession_api.services import By, FileId, Named, SessionId, With
+from codesession_crds.names import is_wire_id
 
 router = APIRouter()
 
@@ -32,11 +37,13 @@ async def list_files(
 
 
 @router.get("/download/{session_id}/{file_id}")
+@router.get("/download/{session_id}/{file_id:path}")
 async def download(
-    request: Request, services: With, principal: By, session_id: SessionId, file_id: FileId, scope: Named
+    request: Request, services: With, principal: By, session_id: SessionId, file_id: str, scope: Named
 ) -> Response:
-    """The bytes of a file, never compressed: LibreChat passes the headers on to browsers as they are."""
-    file = await services.files.find(principal, session_id, file_id, scope)
+    """The bytes of a file, by its id or else by its name (the newest of that name in the session). They are
+    never compressed: LibreChat passes the headers on to browsers as they are."""
+    file = await _named(services.files, principal, session_id, file_id, scope)
     size = file.info.size
     first, last = _range(request.headers.get("range"), size)
     headers = {
@@ -57,6 +64,20 @@ async def download(
         status_code=206 if partial else 200,
         headers=headers,
     )
+
+
+@router.get("/file/{session_id}/{file_id}/content")
+async def content(
+    services: With, principal: By, session_id: SessionId, file_id: FileId, scope: Named
+) -> Response:
+    """The bytes of a file of bounded size in base64, within JSON."""
+    file = await services.files.find(principal, session_id, file_id, scope)
+    limit = services.settings.content_bytes
+    if file.info.size > limit:
+        raise TooLarge("file", limit)
+    answer = Content(file)
+    headers = {"content-length": str(answer.size), "cache-control": "private"}
+    return StreamingResponse(answer.stream(services.files.read(file)), 200, headers, "application/json")
 
 
 @router.get("/sessions/{session_id}/objects/{file_id}")
@@ -85,6 +106,15 @@ async def delete_session(services: With, principal: By, session_id: SessionId) -
     if not await services.files.delete_session(principal, session_id) and not ended:
         raise not_found("session")
     return {"message": "success"}
+
+
+async def _named(files: Files, by: Principal, session: str, id_or_name: str, scope: Scope) -> StoredFile:
+    try:
+        if not is_wire_id(id_or_name):
+            raise ObjectMissing
+        return await files.find(by, session, id_or_name, scope)
+    except ObjectMissing:
+        return await files.find_named(by, session, names.clean(id_or_name), scope)
 
 
 def _range(header: str | None, size: int) -> tuple[int, int]:
