@@ -21,6 +21,7 @@ from codesession_api.files import Files
 from codesession_api.inputs import Inputs, Mounted
 from codesession_api.outputs import Collector
 from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
+from codesession_api.quotas import Quotas
 from codesession_api.settings import Settings
 from codesession_api.wire import ExecAnswer, ExecRequest
 from codesession_crds.names import is_id
@@ -40,15 +41,17 @@ class _Place:
     sandbox: Sandbox
     inputs: Inputs
     mounted: list[Mounted]
+    fresh: bool
 
 
 class Executor:
     """Holds nothing between requests but the time of the last run that went well."""
 
-    def __init__(self, settings: Settings, sandboxes: Sandboxes, files: Files) -> None:
+    def __init__(self, settings: Settings, sandboxes: Sandboxes, files: Files, quotas: Quotas) -> None:
         self._settings = settings
         self._sandboxes = sandboxes
         self._files = files
+        self._quotas = quotas
         self.last_success: float | None = None
         """On the monotonic clock, in seconds."""
 
@@ -77,7 +80,7 @@ class Executor:
                 mounted = await inputs.mount(
                     sandbox, self._files, principal, fresh=fresh, transfers=self._settings.transfers
                 )
-                return _Place(sandbox, inputs, mounted)
+                return _Place(sandbox, inputs, mounted, fresh)
             except SandboxError as error:
                 log.warning("a sandbox could not be prepared: %s", type(error).__name__)
                 if last:
@@ -117,7 +120,15 @@ class Executor:
         except SandboxError as error:
             log.warning("a run failed: %s", type(error).__name__)
             return refused(request.lang, sandbox.session_id, _reason(error))
-        collector = Collector(self._files, sandbox, principal, place.inputs, self._settings.transfers)
+        collector = Collector(
+            self._files,
+            self._quotas,
+            sandbox,
+            principal,
+            place.inputs,
+            fresh=place.fresh,
+            transfers=self._settings.transfers,
+        )
         outputs = await collector.collect(result, place.mounted)
         self.last_success = time.monotonic()
         inherited, notes = collector.unchanged(result), place.inputs.notes

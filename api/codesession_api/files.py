@@ -105,6 +105,20 @@ class Files:
         listed = await bounded(_LOOKS, (partial(self._listed, by, *entry, scope) for entry in entries))
         return [file for file in listed if file is not None]
 
+    async def stored(self, by: Principal, session: str) -> AsyncIterator[StoredFile]:
+        """The files whose bytes the session itself holds."""
+        async for key, info in self._entries(by, session):
+            if key.bears_bytes:
+                yield StoredFile(key, info)
+
+    async def stored_by_owner(self, tenant: str) -> dict[str, int]:
+        """The bytes of all files of a tenant, by principal."""
+        sizes: dict[str, int] = {}
+        async for info in self._objects.list(keys.tenant_prefix(tenant)):
+            if key := keys.parse(info.key):
+                sizes[key.owner] = sizes.get(key.owner, 0) + info.size
+        return sizes
+
     async def delete(self, by: Principal, session: str, file_id: str, scope: Scope = ANY) -> bool:
         """Whether it was there."""
         prefix = keys.file_prefix(by.tenant, session, file_id)

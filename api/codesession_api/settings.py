@@ -148,6 +148,17 @@ class Settings(BaseSettings):
     content_bytes: int = Field(
         25 * MIB, ge=1, description="Bytes of the largest file that is given in base64, as JSON."
     )
+    session_bytes: int = Field(
+        1024 * MIB, ge=1, description="Bytes of all files that one session stores, or one upload request."
+    )
+    session_files: int = Field(
+        2000, ge=1, description="Files that one session stores, old states of changed ones included."
+    )
+    principal_bytes: int = Field(
+        0,
+        ge=0,
+        description="Bytes of all files of one principal, a tenant's key or a user; 0 for no limit.",
+    )
     transfers: int = Field(
         4, ge=1, le=64, description="Files that one request moves between sandbox and storage at one time."
     )

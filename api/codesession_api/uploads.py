@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from codesession_api import keys, names
+from codesession_api.concurrency import closing
 from codesession_api.errors import ApiError, TooLarge, bad_request
 from codesession_api.files import READ_ONLY, Files
 from codesession_api.keys import FileKey
 from codesession_api.multipart import Part, limited
 from codesession_api.ports import Principal
+from codesession_api.quotas import Allowance, Quotas
 from codesession_api.scope import KIND, OWNER, SHARED_KINDS, VERSION, ascii_value
 from codesession_api.settings import Settings
 
@@ -33,6 +35,7 @@ class Upload:
     """One request. `fields` are those that came before the file at hand; later ones do not change it."""
 
     by: Principal
+    allowance: Allowance
     session: str = field(default_factory=keys.new_upload_id)
     fields: dict[str, str] = field(default_factory=dict)
     files: list[Uploaded] = field(default_factory=list)
@@ -60,14 +63,15 @@ class Upload:
 
 
 class Uploader:
-    def __init__(self, settings: Settings, files: Files) -> None:
+    def __init__(self, settings: Settings, files: Files, quotas: Quotas) -> None:
         self._settings = settings
         self._files = files
+        self._quotas = quotas
 
     async def receive(self, by: Principal, parts: AsyncIterator[Part], *, batch: bool) -> Upload:
         """Store every file of the form. Of a batch, a file that is too large leaves the others alone; any
         other refusal is the whole request's, of which then nothing stays."""
-        upload = Upload(by)
+        upload = Upload(by, await self._quotas.of_new_session(by))
         try:
             await self._receive(upload, parts, batch)
         except ApiError:
@@ -93,7 +97,8 @@ class Uploader:
         original = part.filename or ""
         key = upload.key(original)
         try:
-            await self._files.add(key, self._limited(part), upload.metadata(original))
+            async with closing(upload.allowance.metered(self._limited(part))) as chunks:
+                await self._files.add(key, chunks, upload.metadata(original))
         except TooLarge as refused:
             if not batch or refused.what != "file":
                 raise
