@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -21,6 +22,7 @@ from codesession_api.quotas import Quotas
 from codesession_api.routes import execute, files, health, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
+from codesession_api.sweeper import Sweeper
 from codesession_api.uploads import Uploader
 
 
@@ -58,9 +60,13 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    sweeping = asyncio.create_task(Sweeper(services.settings, services.objects).run())
     try:
         yield
     finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+        await services.executor.aclose()
         await services.sandboxes.aclose()
 
 

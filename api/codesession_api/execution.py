@@ -18,6 +18,7 @@ from codesession_api.errors import (
     bad_request,
 )
 from codesession_api.files import Files
+from codesession_api.freshness import Freshener
 from codesession_api.inputs import Inputs, Mounted
 from codesession_api.outputs import Collector
 from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
@@ -52,6 +53,7 @@ class Executor:
         self._sandboxes = sandboxes
         self._files = files
         self._quotas = quotas
+        self._freshener = Freshener(files)
         self.last_success: float | None = None
         """On the monotonic clock, in seconds."""
 
@@ -64,7 +66,11 @@ class Executor:
         if len(request.files) > self._settings.run_files:
             raise bad_request(f"files: at most {self._settings.run_files} can be named")
         place = await self._prepared(principal, request)
+        self._freshener.used(principal, [entry.key for entry in place.inputs.values()])
         return await self._run(principal, request, place)
+
+    async def aclose(self) -> None:
+        await self._freshener.aclose()
 
     async def _prepared(self, principal: Principal, request: ExecRequest) -> _Place:
         """A sandbox with its inputs. Nothing ran yet, so that a failure can be tried again once, elsewhere if

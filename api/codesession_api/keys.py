@@ -30,6 +30,9 @@ _KEY = re.compile(
 )
 _last_moment = 0
 
+SWEEP = "sweep"
+"""Says by its `modified` when the last sweep began."""
+
 
 @dataclass(frozen=True, slots=True)
 class FileKey:

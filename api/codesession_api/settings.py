@@ -159,6 +159,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Bytes of all files of one principal, a tenant's key or a user; 0 for no limit.",
     )
+    retention_hours: float = Field(
+        168, ge=24, description="Hours after which a file that no run used is deleted."
+    )
+    sweep_seconds: float = Field(
+        3600, gt=0, description="Seconds between two sweeps for files past their retention, of all replicas."
+    )
     transfers: int = Field(
         4, ge=1, le=64, description="Files that one request moves between sandbox and storage at one time."
     )

@@ -363,6 +363,13 @@ class Application:
     async def keys(self) -> list[str]:
         return [info.key async for info in self.objects.list("")]
 
+    async def age(self, hours: float, of: str = "") -> None:
+        """Make the objects whose key holds `of` as old as that."""
+        moment = time.time() - hours * 3600
+        for key in await self.keys():
+            if of in key:
+                os.utime(self.objects._path(key), (moment, moment))
+
 
 @pytest.fixture
 def application(tmp_path: Path) -> Application:
