@@ -8,6 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from codesession_api import folders
 from codesession_api.answer import answer, refused
 from codesession_api.errors import (
     SandboxBadRequest,
@@ -110,10 +111,13 @@ class Executor:
 
     async def _claimed(self, principal: Principal, request: ExecRequest, inputs: Inputs) -> Sandbox:
         """A fresh sandbox, to be given what the sessions had that are gone: the one asked for, and those
-        whose files an old client names, which forgets the others."""
+        whose files an old client names, which forgets the others; then what the user has in each session."""
         gone = inputs.legacy_sessions() | ({request.session_id} if request.session_id else set())
         for session in sorted(filter(is_id, gone)):
-            inputs.add_missing(await self._files.current(principal, session))
+            inputs.restore(await self._files.latest(principal, session))
+        folder = folders.of_run(principal, request.entity_id, request.user_id)
+        if self._settings.user_files and folder:
+            inputs.offer(await self._files.latest(principal, folder), self._settings.run_files)
         return await self._sandboxes.claim(principal)
 
     async def _run(self, principal: Principal, request: ExecRequest, place: _Place) -> ExecAnswer:

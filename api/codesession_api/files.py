@@ -75,8 +75,8 @@ class Files:
 
     async def find_named(self, by: Principal, session: str, name: str, scope: Scope = ANY) -> StoredFile:
         """The newest file of that name in the session."""
-        for key in await self.current(by, session):
-            if key.name == name:
+        for key in await self.latest(by, session):
+            if key.name == name and not key.gone:
                 return StoredFile(key, (await self.locate(by, key, scope)).info)
         raise ObjectMissing
 
@@ -98,10 +98,9 @@ class Files:
         """All that happened to a session's files, in order."""
         return [key async for key, _ in self._entries(by, session)]
 
-    async def current(self, by: Principal, session: str) -> list[FileKey]:
-        """What a session that is gone is restored to: the last of each name that was not deleted since."""
-        last = {key.name: key for key in await self.history(by, session)}
-        return [key for key in last.values() if not key.gone]
+    async def latest(self, by: Principal, session: str) -> list[FileKey]:
+        """The last that happened to each name: what a session that is gone is restored to."""
+        return list({key.name: key for key in await self.history(by, session)}.values())
 
     async def listing(self, by: Principal, session: str, scope: Scope = ANY) -> list[StoredFile]:
         """Every file that a session made or was given, the oldest first, old states of a name included."""

@@ -25,11 +25,13 @@ from codesession_crds.names import is_wire_id
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A file that has to be at `path`. `ref` is None for one of a session that is being restored."""
+    """A file that has to be at `path`. `ref` is None for one that the client did not ask for; of one that is
+    `offered` it is not told when it cannot be had."""
 
     path: str
     key: FileKey
     ref: FileRef | None = None
+    offered: bool = False
 
     @property
     def scope(self) -> Scope:
@@ -50,6 +52,7 @@ class Inputs(dict[str, Input]):
     def __init__(self) -> None:
         super().__init__()
         self.notes: list[str] = []
+        self._deleted: set[str] = set()
 
     @classmethod
     def of(cls, refs: Iterable[FileRef], by: Principal, session: str | None) -> Inputs:
@@ -64,8 +67,9 @@ class Inputs(dict[str, Input]):
         return inputs
 
     def drop(self, path: str, why: str) -> None:
-        self.pop(path, None)
-        self.notes.append(f"Input file {path!r} {why} and was left out.")
+        dropped = self.pop(path, None)
+        if dropped is None or not dropped.offered:
+            self.notes.append(f"Input file {path!r} {why} and was left out.")
 
     def sessions(self) -> list[str]:
         """The sessions that hold them, the one with most of them first."""
@@ -77,10 +81,19 @@ class Inputs(dict[str, Input]):
     def legacy_sessions(self) -> set[str]:
         return {entry.key.session for entry in self.values() if entry.ref and entry.ref.legacy}
 
-    def add_missing(self, files: Iterable[FileKey]) -> None:
+    def restore(self, files: Iterable[FileKey]) -> None:
         """What a session that is gone had, where nothing else is asked for at the same path."""
         for key in files:
-            self.setdefault(key.name, Input(key.name, key))
+            if key.gone:
+                self._deleted.add(key.name)
+            else:
+                self.setdefault(key.name, Input(key.name, key))
+
+    def offer(self, files: Iterable[FileKey], limit: int) -> None:
+        """What a user's folder has, unless the session deleted it: the newest, until there are `limit`."""
+        for key in sorted(files, key=lambda key: key.file_id, reverse=True):
+            if len(self) < limit and key.name not in self._deleted:
+                self.setdefault(key.name, Input(key.name, key, offered=True))
 
     async def mount(
         self, sandbox: Sandbox, files: Files, by: Principal, *, fresh: bool, transfers: int

@@ -7,11 +7,13 @@
 
 `owner` is the principal that stored the entry. The latter two hold no bytes. A listing of a session is
 thereby its whole history, in order, since file ids begin with their time: the last entry of a name is what a
-session that is gone is restored to.
+session that is gone is restored to. A user's folder (`folders`) is a session too, with an id that is no
+other's.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import string
@@ -24,7 +26,7 @@ from codesession_crds.names import ID_LENGTH, new_id
 _DIGITS = string.digits + string.ascii_lowercase
 _TIME_DIGITS = 8
 _KEY = re.compile(
-    r"(?P<tenant>[^/]+)/(?P<session>[\w-]{21})/(?P<file_id>[\w-]{21})(?P<access>[~+])(?P<owner>[0-9a-f]{32})"
+    r"(?P<tenant>[^/]+)/(?P<session>[\w-]{21}|~[0-9a-f]{20})/(?P<file_id>[\w-]{21})(?P<access>[~+])(?P<owner>[0-9a-f]{32})"
     r"(?:@(?P<origin>[\w-]{21})|(?P<gone>-))?/(?P<name>.+)",
     re.ASCII | re.DOTALL,
 )
@@ -123,6 +125,11 @@ def new_upload_id() -> str:
 
 def is_upload_id(session: str) -> bool:
     return session.startswith("U")
+
+
+def folder_id(owner: str) -> str:
+    """The id of a folder, which is no id that a client could send."""
+    return "~" + hashlib.sha256(owner.encode("utf-8", "surrogatepass")).hexdigest()[: ID_LENGTH - 1]
 
 
 def new_file_id() -> str:

@@ -159,6 +159,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Bytes of all files of one principal, a tenant's key or a user; 0 for no limit.",
     )
+    user_files: bool = Field(
+        False, description="Whether a user's uploads are there in each new session of that user."
+    )
     retention_hours: float = Field(
         168, ge=24, description="Hours after which a file that no run used is deleted."
     )

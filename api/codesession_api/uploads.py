@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from codesession_api import keys, names
+from codesession_api import folders, keys, names
 from codesession_api.concurrency import closing
 from codesession_api.errors import ApiError, TooLarge, bad_request
 from codesession_api.files import READ_ONLY, Files
@@ -36,9 +36,12 @@ class Upload:
 
     by: Principal
     allowance: Allowance
+    user_id: str | None = None
     session: str = field(default_factory=keys.new_upload_id)
     fields: dict[str, str] = field(default_factory=dict)
     files: list[Uploaded] = field(default_factory=list)
+    kept: list[FileKey] = field(default_factory=list)
+    """To be noted in folders."""
 
     @property
     def shared(self) -> bool:
@@ -68,16 +71,20 @@ class Uploader:
         self._files = files
         self._quotas = quotas
 
-    async def receive(self, by: Principal, parts: AsyncIterator[Part], *, batch: bool) -> Upload:
+    async def receive(
+        self, by: Principal, parts: AsyncIterator[Part], *, batch: bool, user_id: str | None = None
+    ) -> Upload:
         """Store every file of the form. Of a batch, a file that is too large leaves the others alone; any
         other refusal is the whole request's, of which then nothing stays."""
-        upload = Upload(by, await self._quotas.of_new_session(by))
+        upload = Upload(by, await self._quotas.of_new_session(by), user_id)
         try:
             await self._receive(upload, parts, batch)
         except ApiError:
             if upload.files:
                 await self._files.delete_session(by, upload.session)
             raise
+        for key in upload.kept:
+            await self._files.mark(key)
         return upload
 
     async def _receive(self, upload: Upload, parts: AsyncIterator[Part], batch: bool) -> None:
@@ -103,6 +110,10 @@ class Uploader:
             if not batch or refused.what != "file":
                 raise
             return Uploaded(key.file_id, original, refused.message)
+        folder = folders.of_upload(upload.by, upload.fields, upload.user_id, shared=upload.shared)
+        if self._settings.user_files and folder:
+            mark = FileKey.of(upload.by, folder, key.file_id, key.name, origin=upload.session)
+            upload.kept.append(mark)
         return Uploaded(key.file_id, original)
 
     def _limited(self, part: Part) -> AsyncIterator[bytes]:

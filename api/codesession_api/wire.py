@@ -55,6 +55,8 @@ class ExecRequest(BaseModel):
     args: list[str] = []
     files: list[FileRef] = []
     session_id: str | None = None
+    entity_id: str | None = None
+    user_id: str | None = None
     timeout: float | None = Field(None, allow_inf_nan=False)
     """Milliseconds."""
 
@@ -62,6 +64,12 @@ class ExecRequest(BaseModel):
     @classmethod
     def _absent(cls, value: Any) -> Any:
         return [] if value is None else value
+
+    @field_validator("entity_id", "user_id", mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        """Of some other type it is none, and no reason to refuse the run."""
+        return value if isinstance(value, str | int) else None
 
     @field_validator("session_id")
     @classmethod
