@@ -21,6 +21,7 @@ from codesession_api.errors import (
 from codesession_api.files import Files
 from codesession_api.freshness import Freshener
 from codesession_api.inputs import Inputs, Mounted
+from codesession_api.keys import FileKey
 from codesession_api.outputs import Collector
 from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
 from codesession_api.quotas import Quotas
@@ -45,6 +46,11 @@ class _Place:
     mounted: list[Mounted]
     fresh: bool
 
+    def used(self) -> list[FileKey]:
+        """The files of the run, by the key that holds the bytes where that was looked up."""
+        found = {one.input.path: one.file.key for one in self.mounted}
+        return [found.get(path, entry.key) for path, entry in self.inputs.items()]
+
 
 class Executor:
     """Holds nothing between requests but the time of the last run that went well."""
@@ -67,7 +73,7 @@ class Executor:
         if len(request.files) > self._settings.run_files:
             raise bad_request(f"files: at most {self._settings.run_files} can be named")
         place = await self._prepared(principal, request)
-        self._freshener.used(principal, [entry.key for entry in place.inputs.values()])
+        self._freshener.used(principal, place.used())
         return await self._run(principal, request, place)
 
     async def aclose(self) -> None:

@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from codesession_api.app import create_app
+from codesession_api.auth.credentials import Credential
 from codesession_api.errors import SandboxFileMissing
 from codesession_api.objects.local import LocalObjects
 from codesession_api.objects.s3 import S3Objects
@@ -286,11 +287,11 @@ class Workspaces(dict[str, Workspace]):
         self.clear()
 
 
-def someone(headers: Mapping[str, str]) -> Principal:
-    """Whoever `X-User` names, of the tenant that `X-Tenant` names; proved unless the name is `anybody`."""
-    user, tenant = headers.get("x-user", "anybody"), headers.get("x-tenant", "acme")
-    hashed = [hashlib.sha256(name.encode()).hexdigest()[:32] for name in (tenant, f"{tenant} {user}")]
-    return Principal(hashed[0], hashed[1], proved=user != "anybody")
+def someone(presented: Sequence[Credential]) -> Principal:
+    """Whoever the key names, `tenant user`; proved unless the user is `anybody`."""
+    tenant, _, user = presented[0].secret.partition(b" ")
+    hashed = [hashlib.sha256(name).hexdigest()[:32] for name in (tenant, presented[0].secret)]
+    return Principal(hashed[0], hashed[1], proved=user != b"anybody")
 
 
 @dataclass
@@ -357,7 +358,7 @@ class Application:
 
     def user(self, name: str = "anybody", tenant: str = "acme") -> User:
         transport = httpx.ASGITransport(self.app)
-        headers = {"X-User": name, "X-Tenant": tenant}
+        headers = {"X-API-Key": f"{tenant} {name}"}
         return User(httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers))
 
     async def keys(self) -> list[str]:

@@ -36,8 +36,8 @@ async def list_files(
     return [wire.normalized(file) if detail == "normalized" else wire.listed(file) for file in files]
 
 
+@router.get("/download/{session_id}/{file_id:path}", include_in_schema=False)
 @router.get("/download/{session_id}/{file_id}")
-@router.get("/download/{session_id}/{file_id:path}")
 async def download(
     request: Request, services: With, principal: By, session_id: SessionId, file_id: str, scope: Named
 ) -> Response:
