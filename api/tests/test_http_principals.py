@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
+import httpx
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from codesession_api.app import create_app
+from codesession_api.auth import claims
+from codesession_api.settings import load
+
+
+class Tokens:
+    """LibreChat's, by the real authentication."""
+
+    def __init__(self, directory: Path) -> None:
+        self._signer = Ed25519PrivateKey.generate()
+        directory.mkdir()
+        public = self._signer.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (directory / "lc.pem").write_bytes(public)
+
+    def of(self, user: str, tenant: str = "legacy") -> str:
+        now = int(time.time())
+        made = {"iss": "librechat", "aud": "codeapi", "iat": now, "nbf": now, "exp": now + 300, "jti": "1"}
+        made |= {"sub": user, "tenant_id": tenant, "role": "USER", "principal_source": "librechat_jwt"}
+        made["auth_context_hash"] = claims.context_hash(made)
+        return jwt.encode(made, self._signer, "EdDSA", headers={"kid": "lc"})
+
 
 READS = [
     "/download/{0}/{1}",
@@ -125,6 +153,35 @@ async def test_an_output_is_nobodys_word(application: Any) -> None:
     assert (await alice.exec(files=[{**ref, "resource_id": out["id"]}]))["stdout"] == "out.csv"
     got = await alice.get("/download/{}/{}?kind=user&id=u1", out["storage_session_id"], out["id"])
     assert got.text == "1"
+
+
+async def test_tokens_make_principals_of_users(application: Any, tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path / "jwt")
+    settings = load(backend="local", auth="jwt", jwt_keys=tmp_path / "jwt")
+    app = create_app(settings, application.sandboxes, application.objects)
+    transport = httpx.ASGITransport(app)
+
+    def asking(user: str, tenant: str = "legacy") -> httpx.AsyncClient:
+        headers = {"Authorization": f"Bearer {tokens.of(user, tenant)}"}
+        return httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers)
+
+    async def upload(**fields: str) -> str:
+        answer = await asking("alice").post("/upload", data=fields, files={"file": ("a.csv", b"1")})
+        return f"/download/{answer.json()['session_id']}/{answer.json()['files'][0]['fileId']}"
+
+    private, shared = await upload(kind="user", id="alice"), await upload(kind="agent", id="a1")
+    for path, who, tenant, status in [
+        (private, "alice", "legacy", 200),
+        (private + "?kind=user&id=alice", "alice", "legacy", 200),
+        (private + "?kind=user&id=bob", "alice", "legacy", 404),
+        (private, "bob", "legacy", 404),
+        (private + "?kind=user&id=alice", "bob", "legacy", 404),
+        (private, "alice", "other", 404),
+        (shared, "bob", "legacy", 200),
+        (shared + "?kind=agent&id=a2", "bob", "legacy", 404),
+        (shared, "alice", "other", 404),
+    ]:
+        assert (await asking(who, tenant).get(path)).status_code == status, (path, who, tenant)
 
 
 async def test_the_store_is_asked_for_the_likeliest_key_first(application: Any) -> None:
