@@ -18,7 +18,7 @@ from codesession_api.files import nothing
 from codesession_api.keys import FileKey
 from codesession_api.objects.local import LocalObjects
 from codesession_api.ports import ObjectInfo, Objects, Principal
-from codesession_api.settings import load
+from codesession_api.settings import SettingsError, load
 from codesession_api.sweeper import Sweeper
 
 ALICE = Principal("t", "a" * 32)
@@ -188,3 +188,8 @@ async def test_every_application_sweeps(application: Any, monkeypatch: pytest.Mo
 
 def ids(ref: dict[str, str]) -> tuple[str, str]:
     return ref["storage_session_id"], ref["id"]
+
+
+def test_files_live_as_long_as_clients_count_on() -> None:
+    with pytest.raises(SettingsError, match="CODESESSION_RETENTION_HOURS: input should be greater"):
+        load(backend="local", retention_hours=23)
