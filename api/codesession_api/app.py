@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -17,9 +18,11 @@ from codesession_api.execution import Executor
 from codesession_api.files import Files
 from codesession_api.middleware import Edge
 from codesession_api.ports import Objects, Sandboxes
+from codesession_api.quotas import Quotas
 from codesession_api.routes import execute, files, health, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
+from codesession_api.sweeper import Sweeper
 from codesession_api.uploads import Uploader
 
 
@@ -27,14 +30,15 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
     """Closes the sandboxes when it is shut down. Raises SettingsError when no authentication was chosen."""
     app = FastAPI(title="CodeSession", lifespan=_lifespan, docs_url=None, redoc_url=None)
     stored = Files(objects)
+    quotas = Quotas(settings, stored)
     app.state.services = Services(
         settings=settings,
         authenticate=authenticator(settings),
         sandboxes=sandboxes,
         objects=objects,
         files=stored,
-        executor=Executor(settings, sandboxes, stored),
-        uploader=Uploader(settings, stored),
+        executor=Executor(settings, sandboxes, stored, quotas),
+        uploader=Uploader(settings, stored, quotas),
     )
     for module in (execute, upload, files, health):
         app.include_router(module.router)
@@ -56,9 +60,13 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    sweeping = asyncio.create_task(Sweeper(services.settings, services.objects).run())
     try:
         yield
     finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+        await services.executor.aclose()
         await services.sandboxes.aclose()
 
 

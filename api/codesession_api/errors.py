@@ -51,6 +51,13 @@ class Unauthorized(ApiError):
         return {"WWW-Authenticate": ", ".join(f'{scheme} realm="codesession"' for scheme in self._schemes)}
 
 
+class QuotaExceeded(ApiError):
+    """All that somebody stores is over a limit; the message names it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(413, "quota_exceeded", message)
+
+
 class SandboxError(Exception):
     """One sandbox did not do what it was asked: the base of the causes below."""
 

@@ -8,6 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from codesession_api import folders
 from codesession_api.answer import answer, refused
 from codesession_api.errors import (
     SandboxBadRequest,
@@ -18,9 +19,12 @@ from codesession_api.errors import (
     bad_request,
 )
 from codesession_api.files import Files
+from codesession_api.freshness import Freshener
 from codesession_api.inputs import Inputs, Mounted
+from codesession_api.keys import FileKey
 from codesession_api.outputs import Collector
 from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
+from codesession_api.quotas import Quotas
 from codesession_api.settings import Settings
 from codesession_api.wire import ExecAnswer, ExecRequest
 from codesession_crds.names import is_id
@@ -40,15 +44,23 @@ class _Place:
     sandbox: Sandbox
     inputs: Inputs
     mounted: list[Mounted]
+    fresh: bool
+
+    def used(self) -> list[FileKey]:
+        """The files of the run, by the key that holds the bytes where that was looked up."""
+        found = {one.input.path: one.file.key for one in self.mounted}
+        return [found.get(path, entry.key) for path, entry in self.inputs.items()]
 
 
 class Executor:
     """Holds nothing between requests but the time of the last run that went well."""
 
-    def __init__(self, settings: Settings, sandboxes: Sandboxes, files: Files) -> None:
+    def __init__(self, settings: Settings, sandboxes: Sandboxes, files: Files, quotas: Quotas) -> None:
         self._settings = settings
         self._sandboxes = sandboxes
         self._files = files
+        self._quotas = quotas
+        self._freshener = Freshener(files)
         self.last_success: float | None = None
         """On the monotonic clock, in seconds."""
 
@@ -61,23 +73,27 @@ class Executor:
         if len(request.files) > self._settings.run_files:
             raise bad_request(f"files: at most {self._settings.run_files} can be named")
         place = await self._prepared(principal, request)
+        self._freshener.used(principal, place.used())
         return await self._run(principal, request, place)
+
+    async def aclose(self) -> None:
+        await self._freshener.aclose()
 
     async def _prepared(self, principal: Principal, request: ExecRequest) -> _Place:
         """A sandbox with its inputs. Nothing ran yet, so that a failure can be tried again once, elsewhere if
         the sandbox was lost."""
         lost: set[str] = set()
         for last in (False, True):
-            inputs = Inputs.of(request.files, principal.tenant, request.session_id)
+            inputs = Inputs.of(request.files, principal, request.session_id)
             sandbox = await self._live(principal, request, inputs, lost)
             fresh = sandbox is None
             if sandbox is None:
                 sandbox = await self._claimed(principal, request, inputs)
             try:
                 mounted = await inputs.mount(
-                    sandbox, self._files, fresh=fresh, transfers=self._settings.transfers
+                    sandbox, self._files, principal, fresh=fresh, transfers=self._settings.transfers
                 )
-                return _Place(sandbox, inputs, mounted)
+                return _Place(sandbox, inputs, mounted, fresh)
             except SandboxError as error:
                 log.warning("a sandbox could not be prepared: %s", type(error).__name__)
                 if last:
@@ -101,10 +117,13 @@ class Executor:
 
     async def _claimed(self, principal: Principal, request: ExecRequest, inputs: Inputs) -> Sandbox:
         """A fresh sandbox, to be given what the sessions had that are gone: the one asked for, and those
-        whose files an old client names, which forgets the others."""
+        whose files an old client names, which forgets the others; then what the user has in each session."""
         gone = inputs.legacy_sessions() | ({request.session_id} if request.session_id else set())
         for session in sorted(filter(is_id, gone)):
-            inputs.add_missing(await self._files.current(principal.tenant, session))
+            inputs.restore(await self._files.latest(principal, session))
+        folder = folders.of_run(principal, request.entity_id, request.user_id)
+        if self._settings.user_files and folder:
+            inputs.offer(await self._files.latest(principal, folder), self._settings.run_files)
         return await self._sandboxes.claim(principal)
 
     async def _run(self, principal: Principal, request: ExecRequest, place: _Place) -> ExecAnswer:
@@ -117,7 +136,15 @@ class Executor:
         except SandboxError as error:
             log.warning("a run failed: %s", type(error).__name__)
             return refused(request.lang, sandbox.session_id, _reason(error))
-        collector = Collector(self._files, sandbox, principal.tenant, place.inputs, self._settings.transfers)
+        collector = Collector(
+            self._files,
+            self._quotas,
+            sandbox,
+            principal,
+            place.inputs,
+            fresh=place.fresh,
+            transfers=self._settings.transfers,
+        )
         outputs = await collector.collect(result, place.mounted)
         self.last_success = time.monotonic()
         inherited, notes = collector.unchanged(result), place.inputs.notes

@@ -18,10 +18,11 @@ _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 def clean(name: str) -> str:
     """A name that fits, from whatever a client sent. Directories stay; a path that is absolute or leaves its
     directory keeps only its last component. Idempotent."""
-    parts = [part for part in _UNFIT.sub("_", name).split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts:
-        parts = [part for part in parts[-1:] if part != ".."]
-    parts = [_shorten(part) for part in parts] or ["file"]
+    parts = [_shorten(part) for part in _UNFIT.sub("_", name).split("/") if part not in ("", ".")]
+    segments = [segment for part in parts for segment in part.split("\\")]
+    if name.startswith("/") or any(map(_is_dots, segments)):
+        parts = [segment for segment in segments[-1:] if segment and not _is_dots(segment)]
+    parts = parts or ["file"]
     whole = "/".join(parts)
     return whole if len(whole.encode()) <= MAX_NAME_BYTES else parts[-1]
 
@@ -41,6 +42,11 @@ def extension(name: str) -> str:
     """`.csv` of `a/b.csv`; empty where there is none."""
     stem, dot, suffix = base(name).rpartition(".")
     return dot + suffix if stem and suffix else ""
+
+
+def _is_dots(segment: str) -> bool:
+    """As MinIO sees it, which takes `\\` for a separator too, and refuses a key with such a segment."""
+    return segment.strip(" ") in (".", "..")
 
 
 def _shorten(part: str) -> str:

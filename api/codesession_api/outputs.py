@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from codesession_api import keys, names
 from codesession_api.concurrency import bounded, closing
-from codesession_api.errors import ObjectMissing, ObjectsUnavailable, SandboxError, SandboxFileMissing
+from codesession_api.errors import (
+    ObjectMissing,
+    ObjectsUnavailable,
+    QuotaExceeded,
+    SandboxError,
+    SandboxFileMissing,
+)
 from codesession_api.files import MODIFIED_FROM, Files
 from codesession_api.inputs import Input, Inputs, Mounted
 from codesession_api.keys import FileKey
-from codesession_api.ports import FileEntry, RunResult, Sandbox
+from codesession_api.ports import FileEntry, Principal, RunResult, Sandbox
+from codesession_api.quotas import Allowance, Quotas
 from codesession_api.wire import AnswerFile, ArtifactDelivery, Origin
 
 log = logging.getLogger(__name__)
@@ -29,6 +37,8 @@ class Outputs:
     deleted: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failed: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    """Why files were not stored, and how many."""
 
     @property
     def delivery(self) -> ArtifactDelivery | None:
@@ -48,9 +58,12 @@ class Collector:
     """Takes over one run's files. New ones belong to the session that ran, under fresh ids."""
 
     files: Files
+    quotas: Quotas
     sandbox: Sandbox
-    tenant: str
+    principal: Principal
     inputs: Inputs
+    fresh: bool
+    """Whether the session stored nothing before."""
     transfers: int
 
     async def collect(self, result: RunResult, mounted: Sequence[Mounted]) -> Outputs:
@@ -60,10 +73,12 @@ class Collector:
         if result.files_dropped:
             outputs.notes.append(f"{result.files_dropped} more files were changed and not kept: too many.")
         taken, _ = await asyncio.gather(
-            bounded(self.transfers, (partial(self._take, entry, outputs) for entry in changed)),
+            self._take_all(changed, outputs),
             bounded(1, (partial(self._mark, key) for key in self._marks(mounted, outputs.deleted))),
         )
         outputs.files = [file for file in taken if file is not None]
+        for reason, count in outputs.refused.items():
+            outputs.notes.append(f"Files were made and not stored ({count}). {reason}")
         return outputs
 
     def unchanged(self, result: RunResult) -> list[AnswerFile]:
@@ -81,12 +96,18 @@ class Collector:
     def _marks(self, mounted: Iterable[Mounted], deleted: Iterable[str]) -> list[FileKey]:
         session = self.sandbox.session_id
         given = [
-            FileKey(self.tenant, session, one.file.key.file_id, one.input.path, one.file.key.home.session)
+            FileKey.of(
+                self.principal,
+                session,
+                one.file.key.file_id,
+                one.input.path,
+                origin=one.file.key.home.session,
+            )
             for one in mounted
             if one.file.key.home.session != session
         ]
         return given + [
-            FileKey(self.tenant, session, keys.new_file_id(), path, gone=True) for path in deleted
+            FileKey.of(self.principal, session, keys.new_file_id(), path, gone=True) for path in deleted
         ]
 
     async def _mark(self, key: FileKey) -> None:
@@ -96,26 +117,47 @@ class Collector:
         except ObjectsUnavailable:
             log.warning("a session's history has a gap: the store did not answer")
 
-    async def _take(self, entry: FileEntry, outputs: Outputs) -> AnswerFile | None:
+    async def _take_all(self, changed: Sequence[FileEntry], outputs: Outputs) -> list[AnswerFile | None]:
+        if not changed:
+            return []
         try:
-            return await self._store(entry)
+            allowance = await self._allowance()
+        except ObjectsUnavailable:
+            for entry in changed:
+                _lose(entry, outputs)
+            return []
+        calls = (partial(self._take, entry, allowance, outputs) for entry in changed)
+        return await bounded(self.transfers, calls)
+
+    async def _allowance(self) -> Allowance:
+        if self.fresh:
+            return await self.quotas.of_new_session(self.principal)
+        return await self.quotas.of_session(self.principal, self.sandbox.session_id)
+
+    async def _take(self, entry: FileEntry, allowance: Allowance, outputs: Outputs) -> AnswerFile | None:
+        try:
+            return await self._store(entry, allowance)
         except SandboxFileMissing:
+            return None
+        except QuotaExceeded as refused:
+            outputs.failed += 1
+            outputs.refused[refused.message] += 1
             return None
         except (SandboxError, ObjectsUnavailable) as error:
             log.warning("a changed file was not stored: %s", type(error).__name__)
-            outputs.failed += 1
-            outputs.notes.append(f"The file {entry.path!r} was made but could not be stored.")
+            _lose(entry, outputs)
             return None
 
-    async def _store(self, entry: FileEntry) -> AnswerFile | None:
+    async def _store(self, entry: FileEntry, allowance: Allowance) -> AnswerFile | None:
         before = self.inputs.get(entry.path)
         if before is not None and await self._read_only(before):
             return None
         session = self.sandbox.session_id
-        key = FileKey(self.tenant, session, keys.new_file_id(), entry.path)
+        key = FileKey.of(self.principal, session, keys.new_file_id(), entry.path)
         metadata = {MODIFIED_FROM: before.key.tag} if before else None
-        async with closing(self.sandbox.get(entry.path, tag=key.tag)) as chunks:
-            stored = await self.files.add(key, chunks, metadata)
+        chunks = self.sandbox.get(entry.path, tag=key.tag)
+        async with closing(allowance.metered(chunks, entry.size)) as metered:
+            stored = await self.files.add(key, metered, metadata)
         return AnswerFile(
             id=key.file_id,
             name=entry.path,
@@ -128,8 +170,13 @@ class Collector:
     async def _read_only(self, entry: Input) -> bool:
         """A read-only input is never an output, whatever the code did to it."""
         with contextlib.suppress(ObjectMissing):
-            return (await self.files.locate(entry.key)).read_only
+            return (await self.files.locate(self.principal, entry.key)).read_only
         return False
+
+
+def _lose(entry: FileEntry, outputs: Outputs) -> None:
+    outputs.failed += 1
+    outputs.notes.append(f"The file {entry.path!r} was made but could not be stored.")
 
 
 def _origin(entry: Input) -> Origin:

@@ -162,6 +162,10 @@ class Objects(Protocol):
         """In key order; `content_type` and `metadata` are not filled in."""
         ...
 
+    async def touch(self, key: str) -> None:
+        """Make `modified` the time of now; the etag may become another, nothing else does."""
+        ...
+
     async def delete(self, key: str) -> bool:
         """Whether it was there."""
         ...

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
 from codesession_api.auth import PATH_KEY, Authenticator
 from codesession_api.errors import not_found
 from codesession_api.execution import Executor
 from codesession_api.files import Files
 from codesession_api.ports import Objects, Principal, Sandboxes
+from codesession_api.scope import Scope
 from codesession_api.settings import Settings
 from codesession_api.uploads import Uploader
 from codesession_crds.names import is_wire_id
@@ -50,7 +51,17 @@ async def _file_id(file_id: Annotated[str, Path()]) -> str:
     return file_id
 
 
+async def _scope(
+    kind: str | None = None,
+    owner: Annotated[str | None, Query(alias="id")] = None,
+    entity_id: str | None = None,
+    version: str | None = None,
+) -> Scope:
+    return Scope(kind, owner or entity_id, version)
+
+
 With = Annotated[Services, Depends(_services)]
 By = Annotated[Principal, Depends(_principal)]
 SessionId = Annotated[str, Depends(_session_id)]
 FileId = Annotated[str, Depends(_file_id)]
+Named = Annotated[Scope, Depends(_scope)]

@@ -145,6 +145,29 @@ class Settings(BaseSettings):
     upload_bytes: int = Field(150 * MIB, ge=1, description="Bytes of the largest upload request.")
     upload_file_bytes: int = Field(150 * MIB, ge=1, description="Bytes of the largest uploaded file.")
     upload_files: int = Field(200, ge=1, description="Files of one upload request.")
+    content_bytes: int = Field(
+        25 * MIB, ge=1, description="Bytes of the largest file that is given in base64, as JSON."
+    )
+    session_bytes: int = Field(
+        1024 * MIB, ge=1, description="Bytes of all files that one session stores, or one upload request."
+    )
+    session_files: int = Field(
+        2000, ge=1, description="Files that one session stores, old states of changed ones included."
+    )
+    principal_bytes: int = Field(
+        0,
+        ge=0,
+        description="Bytes of all files of one principal, a tenant's key or a user; 0 for no limit.",
+    )
+    user_files: bool = Field(
+        False, description="Whether a user's uploads are there in each new session of that user."
+    )
+    retention_hours: float = Field(
+        168, ge=24, description="Hours after which a file that no run used is deleted."
+    )
+    sweep_seconds: float = Field(
+        3600, gt=0, description="Seconds between two sweeps for files past their retention, of all replicas."
+    )
     transfers: int = Field(
         4, ge=1, le=64, description="Files that one request moves between sandbox and storage at one time."
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from codesession_api import media, names
 from codesession_api.errors import bad_request
 from codesession_api.files import StoredFile
+from codesession_api.scope import Scope
 from codesession_crds.names import is_wire_id
 
 _REQUEST = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
@@ -36,6 +37,11 @@ class FileRef(BaseModel):
         return self.storage_session_id or self.session_id
 
     @property
+    def scope(self) -> Scope:
+        """What it says of whose the file is."""
+        return Scope(self.kind, self.resource_id, None if self.version is None else str(self.version))
+
+    @property
     def legacy(self) -> bool:
         """Whether it is of a client that replaces its list of files by each answer's."""
         return not self.storage_session_id
@@ -49,6 +55,8 @@ class ExecRequest(BaseModel):
     args: list[str] = []
     files: list[FileRef] = []
     session_id: str | None = None
+    entity_id: str | None = None
+    user_id: str | None = None
     timeout: float | None = Field(None, allow_inf_nan=False)
     """Milliseconds."""
 
@@ -56,6 +64,12 @@ class ExecRequest(BaseModel):
     @classmethod
     def _absent(cls, value: Any) -> Any:
         return [] if value is None else value
+
+    @field_validator("entity_id", "user_id", mode="before")
+    @classmethod
+    def _name(cls, value: Any) -> Any:
+        """Of some other type it is none, and no reason to refuse the run."""
+        return value if isinstance(value, str | int) else None
 
     @field_validator("session_id")
     @classmethod
@@ -170,6 +184,19 @@ def described(file: StoredFile) -> dict[str, Any]:
         "etag": file.info.etag,
         "contentType": _content_type(file),
         "readOnly": file.read_only,
+    }
+
+
+def content_of(file: StoredFile) -> dict[str, Any]:
+    """What is said beside the bytes of a file that is given as JSON."""
+    return {
+        "id": file.key.file_id,
+        "name": file.key.name,
+        "session_id": file.key.session,
+        "storage_session_id": file.key.home.session,
+        "size": file.info.size,
+        "content_type": _content_type(file),
+        "lastModified": _moment(file),
     }
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
 import os
 import secrets
 import socket
@@ -9,18 +11,32 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from codesession_api.app import create_app
+from codesession_api.auth.credentials import Credential
+from codesession_api.errors import SandboxFileMissing
 from codesession_api.objects.local import LocalObjects
 from codesession_api.objects.s3 import S3Objects
-from codesession_api.ports import Objects
+from codesession_api.ports import (
+    FileEntry,
+    ObjectInfo,
+    Objects,
+    Outcome,
+    Principal,
+    RunResult,
+    RunSpec,
+    Sandbox,
+    TaggedPath,
+)
 from codesession_api.settings import load
+from codesession_crds.names import new_id
 from e2e.cluster.cache import binary
 
 
@@ -192,3 +208,170 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         settings = request.getfixturevalue("minio").settings("server")
     with running_server(tmp_path_factory.mktemp("server"), **settings) as running:
         yield running
+
+
+@dataclass
+class Workspace:
+    """The sandbox port as a dictionary of files. The code of a run is lines of `name=text`, which it writes,
+    or `-name`, which it deletes; it prints the names that it found."""
+
+    session_id: str
+    owner: Principal
+    files: dict[str, bytes] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    async def run(self, spec: RunSpec) -> RunResult:
+        found = " ".join(sorted(self.files)).encode()
+        changed, deleted = [], []
+        for line in spec.code.splitlines():
+            name, writes, text = line.partition("=")
+            if writes:
+                self.files[name] = text.encode()
+                changed.append(FileEntry(name, len(text.encode())))
+            elif self.files.pop(name.removeprefix("-"), None) is not None:
+                deleted.append(name.removeprefix("-"))
+        return RunResult(Outcome.EXIT, 0, stdout=found, changed=changed, deleted=deleted)
+
+    async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
+        return {file.path for file in files if self.tags.get(file.path) != file.tag}
+
+    async def put(
+        self, path: str, chunks: AsyncIterator[bytes], *, tag: str, read_only: bool = False
+    ) -> None:
+        self.files[path] = b"".join([chunk async for chunk in chunks])
+        self.tags[path] = tag
+
+    async def get(self, path: str, *, tag: str) -> AsyncIterator[bytes]:
+        if path not in self.files:
+            raise SandboxFileMissing(path)
+        self.tags[path] = tag
+        yield self.files[path]
+
+
+class CountedObjects(LocalObjects):
+    """A directory that remembers which prefixes were listed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.listed: list[str] = []
+
+    def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
+        self.listed.append(prefix)
+        return super().list(prefix)
+
+
+class Workspaces(dict[str, Workspace]):
+    """The port that gives them, by session. One is another principal's to nobody else."""
+
+    isolation = "none"
+
+    async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
+        found = self.get(session_id)
+        return found if found is not None and found.owner == principal else None
+
+    async def claim(self, principal: Principal) -> Sandbox:
+        made = Workspace(new_id(), principal)
+        self[made.session_id] = made
+        return made
+
+    async def delete(self, session_id: str, principal: Principal) -> bool:
+        if await self.find(session_id, principal) is None:
+            return False
+        del self[session_id]
+        return True
+
+    async def check(self) -> None:
+        return
+
+    async def aclose(self) -> None:
+        self.clear()
+
+
+def someone(presented: Sequence[Credential]) -> Principal:
+    """Whoever the key names, `tenant user`; proved unless the user is `anybody`."""
+    tenant, _, user = presented[0].secret.partition(b" ")
+    hashed = [hashlib.sha256(name).hexdigest()[:32] for name in (tenant, presented[0].secret)]
+    return Principal(hashed[0], hashed[1], proved=user != b"anybody")
+
+
+@dataclass
+class User:
+    """A client of the application, in this process."""
+
+    client: httpx.AsyncClient
+
+    async def exec(self, code: str = "", **fields: Any) -> dict[str, Any]:
+        response = await self.client.post("/exec", json={"lang": "py", "code": code, **fields})
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    async def upload(
+        self,
+        name: str = "in.csv",
+        data: bytes = b"a,b",
+        *,
+        headers: Mapping[str, str] | None = None,
+        **fields: str,
+    ) -> dict[str, Any]:
+        """A reference to the file, in the new dialect."""
+        response = await self.client.post(
+            "/upload", data=fields, files={"file": (name, data)}, headers=headers
+        )
+        assert response.status_code == 200, response.text
+        answer = response.json()
+        ids = {"id": answer["files"][0]["fileId"], "storage_session_id": answer["session_id"], "name": name}
+        named = {
+            "kind": fields.get("kind"),
+            "resource_id": fields.get("id"),
+            "version": fields.get("version"),
+        }
+        return {**ids, **{name: value for name, value in named.items() if value}}
+
+    async def get(self, path: str, *args: Any) -> httpx.Response:
+        return await self.client.get(path.format(*args))
+
+    async def delete(self, path: str, *args: Any) -> httpx.Response:
+        return await self.client.delete(path.format(*args))
+
+
+@dataclass
+class Application:
+    """The API over a directory of objects and workspaces that are dictionaries: what is between the ports."""
+
+    directory: Path
+    sandboxes: Workspaces = field(default_factory=Workspaces)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.objects = CountedObjects(self.directory)
+        self.start()
+
+    def start(self, **settings: Any) -> None:
+        """Again, with other settings and the same files."""
+        self.settings.update(settings)
+        self.app = create_app(
+            load(backend="local", auth="none", **self.settings), self.sandboxes, self.objects
+        )
+        services = self.app.state.services
+        self.app.state.services = dataclasses.replace(services, authenticate=someone)
+
+    def user(self, name: str = "anybody", tenant: str = "acme") -> User:
+        transport = httpx.ASGITransport(self.app)
+        headers = {"X-API-Key": f"{tenant} {name}"}
+        return User(httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers))
+
+    async def keys(self) -> list[str]:
+        return [info.key async for info in self.objects.list("")]
+
+    async def age(self, hours: float, of: str = "") -> None:
+        """Make the objects whose key holds `of` as old as that."""
+        moment = time.time() - hours * 3600
+        for key in await self.keys():
+            if of in key:
+                os.utime(self.objects._path(key), (moment, moment))
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Application:
+    return Application(tmp_path / "objects")

@@ -123,6 +123,27 @@ async def test_a_listing_longer_than_a_page_is_whole(objects: Objects) -> None:
     assert await keys(objects, "t/s/") == names
 
 
+@pytest.mark.parametrize("size", [0, 1, PART_BYTES + 1])
+async def test_a_touched_object_is_as_new_and_otherwise_the_same(objects: Objects, size: int) -> None:
+    key, metadata = "t/s/f~o/données & <x>.csv", {"read-only": "true", "original-name": "donn%C3%A9es"}
+    data = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    await objects.put(key, in_chunks(data), content_type="text/csv", metadata=metadata)
+    before = await objects.head(key)
+    await asyncio.sleep(1.1)
+    await objects.touch(key)
+    after = await objects.head(key)
+    (listed,) = [info async for info in objects.list("t/s/")]
+    assert before.modified < after.modified <= datetime.now(UTC) + timedelta(seconds=2)
+    assert listed.modified - after.modified < timedelta(seconds=1)
+    assert (after.size, after.content_type) == (size, "text/csv")
+    assert metadata.items() <= after.metadata.items()
+    assert await read(objects, key) == data
+    with pytest.raises(ObjectMissing):
+        await objects.touch("t/s/none")
+    with pytest.raises(ObjectMissing):
+        await objects.touch(f"{key}/below")
+
+
 async def test_what_is_missing_is_said_so(objects: Objects) -> None:
     with pytest.raises(ObjectMissing):
         await objects.head("t/none")

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from codesession_api import wire
 from codesession_api.errors import ApiError
 from codesession_api.inputs import Inputs
+from codesession_api.ports import Principal
 
 S, T, F, G = "S" * 21, "T" * 21, "F" * 21, "G" * 21
+ME = Principal("t", "0" * 32)
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -26,7 +28,7 @@ def request(**fields: Any) -> wire.ExecRequest:
 
 
 def inputs(*files: dict[str, Any], session: str | None = None) -> Inputs:
-    return Inputs.of(request(files=files).files, "t", session)
+    return Inputs.of(request(files=files).files, ME, session)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_a_broken_request_is_refused_without_repeating_it(body: bytes, message: 
 def test_any_json_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
     with contextlib.suppress(ApiError):
         parsed = wire.exec_request(json.dumps(fields).encode())
-        Inputs.of(parsed.files, "t", parsed.session_id)
+        Inputs.of(parsed.files, ME, parsed.session_id)
 
 
 def test_an_answer_leaves_out_what_it_does_not_know() -> None:

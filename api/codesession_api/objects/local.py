@@ -104,6 +104,9 @@ class LocalObjects:
         for info in await asyncio.to_thread(_listing, self._root, prefix):
             yield info
 
+    async def touch(self, key: str) -> None:
+        await asyncio.to_thread(_touch, self._path(key))
+
     async def delete(self, key: str) -> bool:
         return await asyncio.to_thread(self._delete, key)
 
@@ -171,6 +174,15 @@ def _opened(path: Path) -> BinaryIO:
         raise ObjectMissing from None
     except OSError as error:
         raise ObjectsUnavailable(f"a file cannot be read: {error.strerror}") from error
+
+
+def _touch(path: Path) -> None:
+    try:
+        os.utime(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ObjectMissing from None
+    except OSError as error:
+        raise ObjectsUnavailable(f"a file cannot be touched: {error.strerror}") from error
 
 
 def _info(file: BinaryIO) -> ObjectInfo:

@@ -22,8 +22,10 @@ from typing import Any, TypeVar
 import certifi
 import urllib3
 from minio import Minio
+from minio.commonconfig import REPLACE, CopySource
 from minio.datatypes import Object, Part
 from minio.error import MinioException, S3Error
+from minio.helpers import DictType
 from urllib3.exceptions import HTTPError
 
 from codesession_api.errors import ObjectMissing, ObjectsUnavailable
@@ -129,6 +131,9 @@ class S3Objects:
         while page := await self._call(_take, items):
             for item in page:
                 yield _info(item)
+
+    async def touch(self, key: str) -> None:
+        await self._call(_touch, self._client, self._bucket, key)
 
     async def delete(self, key: str) -> bool:
         try:
@@ -244,6 +249,15 @@ def _ensure_bucket(client: Minio, bucket: str) -> None:
     except S3Error as error:
         if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
             raise
+
+
+def _touch(client: Minio, bucket: str, key: str) -> None:
+    """A copy onto itself, made by the server. S3 asks for some change: that the metadata are given anew."""
+    info = _info(client.stat_object(bucket, key))
+    metadata: DictType = {f"{_META}{name}": value for name, value in info.metadata.items()}
+    metadata["Content-Type"] = info.content_type
+    source = CopySource(bucket, key)
+    client.copy_object(bucket, key, source, metadata=metadata, metadata_directive=REPLACE)
 
 
 def _take(items: Iterator[Object]) -> list[Object]:

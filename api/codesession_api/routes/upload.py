@@ -43,7 +43,8 @@ async def _receive(request: Request, services: Services, principal: Principal, *
     if declared.isdecimal() and int(declared) > limit:
         raise TooLarge("upload", limit)
     form = parts(request.headers.get("content-type", ""), limited(request.stream(), limit, "upload"))
-    return await services.uploader.receive(principal.tenant, form, batch=batch)
+    user_id = request.headers.get("user-id")
+    return await services.uploader.receive(principal, form, batch=batch, user_id=user_id)
 
 
 def _ids(done: Upload) -> dict[str, str]:
