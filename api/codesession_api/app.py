@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -18,6 +18,7 @@ from codesession_api.execution import Executor
 from codesession_api.files import Files
 from codesession_api.middleware import Edge
 from codesession_api.ports import Objects, Sandboxes
+from codesession_api.profile import as_expected
 from codesession_api.quotas import Quotas
 from codesession_api.routes import execute, files, health, upload
 from codesession_api.services import Services
@@ -41,7 +42,7 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
         uploader=Uploader(settings, stored, quotas),
     )
     for module in (execute, upload, files, health):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(as_expected)])
     for kind in (
         ApiError,
         errors.SandboxError,

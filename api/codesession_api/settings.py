@@ -106,6 +106,10 @@ class Settings(BaseSettings):
         description="Local backend: run code unisolated where neither runsc nor bwrap is.",
     )
 
+    profile: Literal["default", "stateful"] = Field(
+        "default",
+        description="Execution profile of this deployment; a client that expects the other one gets 409.",
+    )
     languages: Annotated[tuple[str, ...], NoDecode] = Field(
         ("py", "bash"),
         description="Comma list of the languages that the environment offers.",

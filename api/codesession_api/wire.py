@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field, field_validator
 
 from codesession_api import media, names
 from codesession_api.errors import bad_request
@@ -127,6 +127,12 @@ class ExecAnswer(BaseModel):
     cpu_time: int | None = None
     """Milliseconds."""
     artifact_delivery: ArtifactDelivery | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def output(self) -> str:
+        """`stdout` and then `stderr`, for clients that read one text."""
+        return self.stdout + self.stderr
 
     def encode(self) -> bytes:
         return self.model_dump_json(exclude_none=True).encode()

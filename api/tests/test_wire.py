@@ -126,6 +126,7 @@ def test_an_answer_leaves_out_what_it_does_not_know() -> None:
         "session_id": S,
         "stdout": "\x00é\u2028",
         "stderr": "",
+        "output": "\x00é\u2028",
         "files": [],
         "deleted_files": [],
         "language": "",
