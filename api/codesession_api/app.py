@@ -23,6 +23,7 @@ from codesession_api.quotas import Quotas
 from codesession_api.routes import execute, files, health, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
+from codesession_api.slots import Slots
 from codesession_api.sweeper import Sweeper
 from codesession_api.uploads import Uploader
 
@@ -40,6 +41,7 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
         files=stored,
         executor=Executor(settings, sandboxes, stored, quotas),
         uploader=Uploader(settings, stored, quotas),
+        slots=Slots(settings.concurrent_runs, settings.principal_runs),
     )
     for module in (execute, upload, files, health):
         app.include_router(module.router, dependencies=[Depends(as_expected)])

@@ -16,7 +16,7 @@ from codesession_api.errors import (
     SandboxError,
     SandboxLost,
     SandboxUnsupportedLanguage,
-    bad_request,
+    invalid_field,
 )
 from codesession_api.files import Files
 from codesession_api.freshness import Freshener
@@ -71,7 +71,7 @@ class Executor:
             reason = f"Unsupported language {request.lang[:32]!r}; this sandbox has {known}."
             return refused(request.lang[:32], request.session_id, reason)
         if len(request.files) > self._settings.run_files:
-            raise bad_request(f"files: at most {self._settings.run_files} can be named")
+            raise invalid_field(f"files: at most {self._settings.run_files} can be named")
         place = await self._prepared(principal, request)
         self._freshener.used(principal, place.used())
         return await self._run(principal, request, place)

@@ -120,6 +120,16 @@ class Settings(BaseSettings):
         le=86400,
         description="The longest wall time of a run, in seconds.",
     )
+    concurrent_runs: int = Field(
+        256,
+        ge=1,
+        description="Exec requests that one replica serves at one time; others get 429.",
+    )
+    principal_runs: int = Field(
+        128,
+        ge=1,
+        description="Exec requests of one principal that one replica serves at one time.",
+    )
     output_bytes: int = Field(
         MIB,
         ge=65536,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field, field_validator
 
 from codesession_api import media, names
-from codesession_api.errors import bad_request
+from codesession_api.errors import bad_request, invalid_field
 from codesession_api.files import StoredFile
 from codesession_api.scope import Scope
 from codesession_crds.names import is_wire_id
@@ -139,13 +139,16 @@ class ExecAnswer(BaseModel):
 
 
 def exec_request(body: bytes) -> ExecRequest:
-    """Raises ApiError with what is wrong and where, and nothing of the body."""
+    """Raises ApiError with what is wrong and where, and nothing of the body: 400 where it is no JSON, 422
+    where a field cannot be meant."""
     try:
         return ExecRequest.model_validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        if fault["type"] == "json_invalid":
+            raise bad_request(fault["msg"]) from None
         where = ".".join(str(part) for part in fault["loc"])
-        raise bad_request(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
+        raise invalid_field(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
 
 
 def object_name(file: StoredFile) -> str:

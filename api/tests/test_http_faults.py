@@ -266,7 +266,7 @@ async def test_limits_of_requests(api: Api) -> None:
     long = await api.exec("x" * 10_000)
     assert (long.status_code, long.json()["error"]) == (400, "bad_request")
     many = await api.exec(files=[{"id": "F" * 21, "name": str(n), "session_id": "S" * 21} for n in range(6)])
-    assert (many.status_code, many.json()["message"]) == (400, "files: at most 5 can be named")
+    assert (many.status_code, many.json()["message"]) == (422, "files: at most 5 can be named")
 
 
 @pytest.mark.parametrize("path", ["/upload", "/upload/batch"])

@@ -103,8 +103,8 @@ def test_a_batch_stays_together_and_keeps_its_paths(server: Any) -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
-        ({"Content-Type": "application/json"}, b"{}", 400),
-        ({}, b"", 400),
+        ({"Content-Type": "application/json"}, b"{}", 415),
+        ({}, b"", 415),
         (*form(), 400),
         (*form(('name="kind"', b"user")), 400),
         (form(('name="f"; filename="a"', b"x"))[0], form(('name="f"; filename="a"', b"x"))[1][:-10], 400),
