@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ class FakeSandbox:
     program: Program
     files: dict[str, bytes] = field(default_factory=dict)
     put_error: Exception | None = None
+    hint: str | None = None
     cancelled: bool = False
 
     async def run(self, spec: RunSpec) -> RunResult:
@@ -80,9 +81,13 @@ class FakeSandboxes:
     async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
         return self.live.get(session_id)
 
-    async def claim(self, principal: Principal) -> Sandbox:
+    async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
+        same = (sandbox for sandbox in self.live.values() if sandbox.hint == hint)
+        return next((sandbox for sandbox in same if sandbox.session_id not in but), None)
+
+    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
         await self.check()
-        sandbox = FakeSandbox(new_id(), self.program)
+        sandbox = FakeSandbox(new_id(), self.program, hint=hint)
         self.live[sandbox.session_id] = sandbox
         self.claims.append(sandbox)
         return sandbox

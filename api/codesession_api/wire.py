@@ -59,17 +59,19 @@ class ExecRequest(BaseModel):
     user_id: str | None = None
     timeout: float | None = Field(None, allow_inf_nan=False)
     """Milliseconds."""
+    runtime_session_hint: str | None = None
+    """The client's own name of the session that it wants again; counts where clients prove who they are."""
 
     @field_validator("args", "files", mode="before")
     @classmethod
     def _absent(cls, value: Any) -> Any:
         return [] if value is None else value
 
-    @field_validator("entity_id", "user_id", mode="before")
+    @field_validator("entity_id", "user_id", "runtime_session_hint", mode="before")
     @classmethod
     def _name(cls, value: Any) -> Any:
         """Of some other type it is none, and no reason to refuse the run."""
-        return value if isinstance(value, str | int) else None
+        return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
     @field_validator("session_id")
     @classmethod
@@ -127,6 +129,9 @@ class ExecAnswer(BaseModel):
     cpu_time: int | None = None
     """Milliseconds."""
     artifact_delivery: ArtifactDelivery | None = None
+    runtime_session_id: str | None = None
+    """Where a hint was given: the session that it led to, and whether that was there before."""
+    runtime_status: Literal["new", "reused"] | None = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property

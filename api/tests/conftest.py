@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -269,7 +269,10 @@ class Workspaces(dict[str, Workspace]):
         found = self.get(session_id)
         return found if found is not None and found.owner == principal else None
 
-    async def claim(self, principal: Principal) -> Sandbox:
+    async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
+        return None
+
+    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
         made = Workspace(new_id(), principal)
         self[made.session_id] = made
         return made
