@@ -58,6 +58,17 @@ class QuotaExceeded(ApiError):
         super().__init__(413, "quota_exceeded", message)
 
 
+class RangeNotSatisfiable(ApiError):
+    """A download of no byte that the file has; `size` is how many it has."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(416, "range_not_satisfiable", f"The file has {size} bytes.")
+        self._size = size
+
+    def headers(self) -> dict[str, str]:
+        return {"Content-Range": f"bytes */{self._size}"}
+
+
 class SandboxError(Exception):
     """One sandbox did not do what it was asked: the base of the causes below."""
 
