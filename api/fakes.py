@@ -27,6 +27,7 @@ from codesession_api.ports import (
 from codesession_api.serve import _config, _listen, _Server
 from codesession_api.settings import load
 from codesession_crds.names import new_id
+from documented import AsyncDocumentedClient
 
 Program = Callable[["FakeSandbox", RunSpec], Awaitable[RunResult]]
 
@@ -149,7 +150,7 @@ async def serving(directory: Path, **given: Any) -> AsyncIterator[Api]:
     serving = asyncio.create_task(server._serve(sockets=[listener]))
     await ready.wait()
     address = listener.getsockname()
-    async with httpx.AsyncClient(base_url="http://%s:%d" % address, timeout=20) as client:  # noqa: UP031
+    async with AsyncDocumentedClient(base_url="http://%s:%d" % address, timeout=20) as client:  # noqa: UP031
         yield Api(client, sandboxes, objects, address)
     server.should_exit = True
     await serving

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from codesession_api import cors, errors
+from codesession_api import cors, errors, openapi
 from codesession_api.auth import authenticator
 from codesession_api.errors import ApiError, bad_request, not_found, refusal
 from codesession_api.execution import Executor
@@ -58,6 +58,7 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
         app.add_exception_handler(kind, _refuse)
     app.add_middleware(Edge, path_keys="path-key" in (settings.auth or ()))
     cors.allow(app, settings)
+    openapi.describe(app, settings)
     return app
 
 

@@ -16,7 +16,8 @@ from codesession_api.files import StoredFile
 from codesession_api.scope import Scope
 from codesession_crds.names import is_wire_id
 
-_REQUEST = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
+_REQUEST = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True, use_attribute_docstrings=True)
+_ANSWER = ConfigDict(use_attribute_docstrings=True)
 
 
 class FileRef(BaseModel):
@@ -48,6 +49,8 @@ class FileRef(BaseModel):
 
 
 class ExecRequest(BaseModel):
+    """A program to run, with its files. Unknown fields are ignored."""
+
     model_config = _REQUEST
 
     lang: str
@@ -112,6 +115,8 @@ class ArtifactDelivery(BaseModel):
 
 class ExecAnswer(BaseModel):
     """What a run did. Clients show `stdout` and `stderr`; what a user must know is in these."""
+
+    model_config = _ANSWER
 
     session_id: str | None = None
     stdout: str = ""

@@ -37,6 +37,7 @@ from codesession_api.ports import (
 )
 from codesession_api.settings import load
 from codesession_crds.names import new_id
+from documented import AsyncDocumentedClient, DocumentedClient
 from e2e.cluster.cache import binary
 
 
@@ -187,7 +188,7 @@ def running_server(directory: Path, **settings: object) -> Iterator[Server]:
             said = process.stdout.readline()
             assert "answers on" in said, said + log.read_text()
             url = said.split(" on ")[1].split("/v1")[0]
-            with httpx.Client(base_url=url, timeout=60) as client:
+            with DocumentedClient(base_url=url, timeout=60) as client:
                 yield Server(url, log, process, client)
         finally:
             process.terminate()
@@ -362,7 +363,7 @@ class Application:
     def user(self, name: str = "anybody", tenant: str = "acme") -> User:
         transport = httpx.ASGITransport(self.app)
         headers = {"X-API-Key": f"{tenant} {name}"}
-        return User(httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers))
+        return User(AsyncDocumentedClient(transport=transport, base_url="http://api", headers=headers))
 
     async def keys(self) -> list[str]:
         return [info.key async for info in self.objects.list("")]
