@@ -61,7 +61,11 @@ def closed(components: Object) -> Object:
 
 def _pattern(path: str) -> re.Pattern[str]:
     parts = re.split(r"\{\w+\}", path)
-    return re.compile("[^/]+".join(map(re.escape, parts)))
+    # In place of a file's id its name can stand, with slashes, for which OpenAPI has no word.
+    last = ".+" if path.startswith("/download/") else "[^/]+"
+    if len(parts) == 1:
+        return re.compile(re.escape(path))
+    return re.compile("[^/]+".join(map(re.escape, parts[:-1])) + last + re.escape(parts[-1]))
 
 
 class DocumentedClient(httpx.Client):

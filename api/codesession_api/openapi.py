@@ -63,6 +63,7 @@ OPERATIONS = {
     "get /files/{session_id}": Operation({200: schemas.Listing}, _REFUSALS),
     "get /download/{session_id}/{file_id}": _DOWNLOAD,
     "head /download/{session_id}/{file_id}": _HEAD,
+    "get /file/{session_id}/{file_id}/content": Operation({200: schemas.Content}, (*_REFUSALS, 413)),
     "get /sessions/{session_id}/objects/{file_id}": Operation({200: schemas.Described}, _REFUSALS),
     "delete /sessions/{session_id}/objects/{file_id}": _DELETE,
     "delete /files/{session_id}/{file_id}": _DELETE,

@@ -117,6 +117,22 @@ class Listing(RootModel[list[str] | list[Listed] | list[Normalized]]):
     """By `detail`; `simple` is a list of names `<session id>/<file id>` with their extensions."""
 
 
+class Content(BaseModel):
+    """A file of bounded size with its bytes."""
+
+    model_config = _SAID
+
+    id: str
+    name: str
+    session_id: str
+    storage_session_id: str
+    size: int
+    content_type: str
+    lastModified: str  # noqa: N815
+    encoding: Literal["base64"]
+    content: str
+
+
 class Deleted(BaseModel):
     message: Literal["success"]
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 
 from codesession_api.app import create_app
-from codesession_api.auth.credentials import Credential
 from codesession_api.errors import SandboxFileMissing
 from codesession_api.objects.local import LocalObjects
 from codesession_api.objects.s3 import S3Objects
@@ -291,11 +291,11 @@ class Workspaces(dict[str, Workspace]):
         self.clear()
 
 
-def someone(presented: Sequence[Credential]) -> Principal:
+def someone(headers: Headers, path_key: str | None = None) -> Principal:
     """Whoever the key names, `tenant user`; proved unless the user is `anybody`."""
-    tenant, _, user = presented[0].secret.partition(b" ")
-    hashed = [hashlib.sha256(name).hexdigest()[:32] for name in (tenant, presented[0].secret)]
-    return Principal(hashed[0], hashed[1], proved=user != b"anybody")
+    tenant, _, user = headers["x-api-key"].partition(" ")
+    hashed = [hashlib.sha256(name.encode()).hexdigest()[:32] for name in (tenant, headers["x-api-key"])]
+    return Principal(hashed[0], hashed[1], proved=user != "anybody")
 
 
 @dataclass

@@ -98,6 +98,8 @@ def succeed(server: Any) -> set[str]:
         server.client.get(path + QUERY)
     server.client.head(f"/download/{session}/{file['id']}")
     server.client.get(f"/sessions/{session}/objects/{file['id']}{QUERY}")
+    server.client.get(f"/file/{session}/{file['id']}/content{QUERY}")
+    server.client.get(f"/download/{session}/canary-output.txt{QUERY}")
     server.client.delete(f"/sessions/{session}/objects/{file['id']}{QUERY}")
     server.client.delete(f"/files/{uploaded['storage_session_id']}/{uploaded['id']}{QUERY}")
     server.client.delete(f"/sessions/{session}{QUERY}")
@@ -128,6 +130,8 @@ def fail(server: Any) -> None:
         ("GET", f"/files/{NOBODY}?detail=canary-detail"),
         ("GET", f"/download/{NOBODY}/canary-name.csv"),
         ("HEAD", f"/download/{NOBODY}/canary-name.csv"),
+        ("GET", f"/download/{NOBODY}/canary-directory/canary-name.csv"),
+        ("GET", f"/file/{NOBODY}/canary-file/content"),
         ("GET", f"/sessions/{NOBODY}/objects/canary-file"),
         ("DELETE", f"/sessions/{NOBODY}/objects/canary-file"),
         ("DELETE", f"/files/{NOBODY}/canary-file"),
