@@ -6,22 +6,24 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from codesession_api import errors
+from codesession_api import cors, errors, openapi
 from codesession_api.auth import authenticator
 from codesession_api.errors import ApiError, bad_request, not_found, refusal
 from codesession_api.execution import Executor
 from codesession_api.files import Files
 from codesession_api.middleware import Edge
 from codesession_api.ports import Objects, Sandboxes
+from codesession_api.profile import as_expected
 from codesession_api.quotas import Quotas
 from codesession_api.routes import execute, files, health, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
+from codesession_api.slots import Slots
 from codesession_api.sweeper import Sweeper
 from codesession_api.uploads import Uploader
 
@@ -39,9 +41,10 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
         files=stored,
         executor=Executor(settings, sandboxes, stored, quotas),
         uploader=Uploader(settings, stored, quotas),
+        slots=Slots(settings.concurrent_runs, settings.principal_runs),
     )
     for module in (execute, upload, files, health):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(as_expected)])
     for kind in (
         ApiError,
         errors.SandboxError,
@@ -54,6 +57,8 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
     ):
         app.add_exception_handler(kind, _refuse)
     app.add_middleware(Edge, path_keys="path-key" in (settings.auth or ()))
+    cors.allow(app, settings)
+    openapi.describe(app, settings)
     return app
 
 

@@ -58,6 +58,17 @@ class QuotaExceeded(ApiError):
         super().__init__(413, "quota_exceeded", message)
 
 
+class RangeNotSatisfiable(ApiError):
+    """A download of no byte that the file has; `size` is how many it has."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(416, "range_not_satisfiable", f"The file has {size} bytes.")
+        self._size = size
+
+    def headers(self) -> dict[str, str]:
+        return {"Content-Range": f"bytes */{self._size}"}
+
+
 class SandboxError(Exception):
     """One sandbox did not do what it was asked: the base of the causes below."""
 
@@ -120,15 +131,29 @@ def bad_request(message: str) -> ApiError:
     return ApiError(400, "bad_request", message)
 
 
+def invalid_field(message: str) -> ApiError:
+    """JSON that can be read, with a field that cannot be meant."""
+    return ApiError(422, "invalid_field", message)
+
+
+def unsupported_media_type(message: str) -> ApiError:
+    return ApiError(415, "unsupported_media_type", message)
+
+
+def rate_limited(message: str, retry_after: int) -> ApiError:
+    """The word by which LibreChat tells its model when to come again."""
+    return ApiError(429, "rate_limited", message, retry_after)
+
+
 def refusal(error: Exception) -> ApiError:
     """The answer to a request that a port could not serve; everything unforeseen is a 500 without details."""
     match error:
         case ApiError():
             return error
         case SandboxesBusy():
-            return ApiError(429, "rate_limited", str(error), error.retry_after)
+            return rate_limited(str(error), error.retry_after)
         case SandboxBusy():
-            return ApiError(429, "rate_limited", "Too many runs wait for this session.", 5)
+            return rate_limited("Too many runs wait for this session.", 5)
         case SandboxesUnavailable():
             return ApiError(503, "sandboxes_unavailable", str(error), 5)
         case ObjectsUnavailable():

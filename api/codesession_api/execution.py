@@ -8,7 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from codesession_api import folders
+from codesession_api import folders, hints
 from codesession_api.answer import answer, refused
 from codesession_api.errors import (
     SandboxBadRequest,
@@ -16,7 +16,7 @@ from codesession_api.errors import (
     SandboxError,
     SandboxLost,
     SandboxUnsupportedLanguage,
-    bad_request,
+    invalid_field,
 )
 from codesession_api.files import Files
 from codesession_api.freshness import Freshener
@@ -42,9 +42,10 @@ _SOUGHT_SESSIONS = 16
 @dataclass(frozen=True, slots=True)
 class _Place:
     sandbox: Sandbox
+    fresh: bool
+    """Nothing was here before."""
     inputs: Inputs
     mounted: list[Mounted]
-    fresh: bool
 
     def used(self) -> list[FileKey]:
         """The files of the run, by the key that holds the bytes where that was looked up."""
@@ -71,29 +72,36 @@ class Executor:
             reason = f"Unsupported language {request.lang[:32]!r}; this sandbox has {known}."
             return refused(request.lang[:32], request.session_id, reason)
         if len(request.files) > self._settings.run_files:
-            raise bad_request(f"files: at most {self._settings.run_files} can be named")
-        place = await self._prepared(principal, request)
+            raise invalid_field(f"files: at most {self._settings.run_files} can be named")
+        hint = hints.hashed(self._settings, principal, request.runtime_session_hint)
+        place = await self._prepared(principal, request, hint)
         self._freshener.used(principal, place.used())
-        return await self._run(principal, request, place)
+        done = await self._run(principal, request, place)
+        if hint is not None:
+            done.runtime_session_id = place.sandbox.session_id
+            done.runtime_status = "new" if place.fresh else "reused"
+        return done
 
     async def aclose(self) -> None:
         await self._freshener.aclose()
 
-    async def _prepared(self, principal: Principal, request: ExecRequest) -> _Place:
+    async def _prepared(self, principal: Principal, request: ExecRequest, hint: str | None) -> _Place:
         """A sandbox with its inputs. Nothing ran yet, so that a failure can be tried again once, elsewhere if
         the sandbox was lost."""
         lost: set[str] = set()
         for last in (False, True):
             inputs = Inputs.of(request.files, principal, request.session_id)
             sandbox = await self._live(principal, request, inputs, lost)
+            if sandbox is None and hint is not None:
+                sandbox = await self._sandboxes.hinted(hint, principal, but=lost)
             fresh = sandbox is None
             if sandbox is None:
-                sandbox = await self._claimed(principal, request, inputs)
+                sandbox = await self._claimed(principal, request, inputs, hint)
             try:
                 mounted = await inputs.mount(
                     sandbox, self._files, principal, fresh=fresh, transfers=self._settings.transfers
                 )
-                return _Place(sandbox, inputs, mounted, fresh)
+                return _Place(sandbox, fresh, inputs, mounted)
             except SandboxError as error:
                 log.warning("a sandbox could not be prepared: %s", type(error).__name__)
                 if last:
@@ -115,7 +123,9 @@ class Executor:
                 return live[0]
         return None
 
-    async def _claimed(self, principal: Principal, request: ExecRequest, inputs: Inputs) -> Sandbox:
+    async def _claimed(
+        self, principal: Principal, request: ExecRequest, inputs: Inputs, hint: str | None
+    ) -> Sandbox:
         """A fresh sandbox, to be given what the sessions had that are gone: the one asked for, and those
         whose files an old client names, which forgets the others; then what the user has in each session."""
         gone = inputs.legacy_sessions() | ({request.session_id} if request.session_id else set())
@@ -124,7 +134,7 @@ class Executor:
         folder = folders.of_run(principal, request.entity_id, request.user_id)
         if self._settings.user_files and folder:
             inputs.offer(await self._files.latest(principal, folder), self._settings.run_files)
-        return await self._sandboxes.claim(principal)
+        return await self._sandboxes.claim(principal, hint)
 
     async def _run(self, principal: Principal, request: ExecRequest, place: _Place) -> ExecAnswer:
         sandbox, seconds = place.sandbox, self._seconds(request)

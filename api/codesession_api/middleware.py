@@ -26,6 +26,7 @@ access = logging.getLogger("codesession.access")
 _SLASHES = re.compile("/{2,}")
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _QUIET = frozenset({"/livez", "/readyz"})
+_KEPT_ALIVE = frozenset({"/exec", "/run/exec"})
 _CLIENT_LEFT = 499
 _LINGER_SECONDS = 5.0
 _LINGER_BYTES = 64 * MIB
@@ -90,8 +91,9 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._id
             # LibreChat < 0.8.4 on Node >= 19 leaves a timer on a socket that was kept alive, which then cuts
-            # off an exec that comes to use it: no other response lets its socket be used again.
-            if self._scope["path"] != "/exec":
+            # off an exec that comes to use it: no other response lets its socket be used again. An exec's own
+            # leaves no timer, whatever its status: those clients send it by node-fetch, which sets none.
+            if self._scope["path"] not in _KEPT_ALIVE:
                 headers["connection"] = "close"
         if message["type"] == "http.response.body" and self._unread and not message.get("more_body"):
             await self._forward({**message, "more_body": True})

@@ -1,7 +1,6 @@
 """multipart/form-data as it arrives: parts in their order, each read while the client is still sending it.
 
-Nothing beyond what the network gave at once is held. Names are UTF-8 as they stand between the quotes, as
-LibreChat sends them, and not Latin-1, as the header grammar of old says.
+Nothing beyond what the network gave at once is held.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from dataclasses import dataclass, field
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from codesession_api.errors import TooLarge, bad_request
+from codesession_api import disposition
+from codesession_api.errors import TooLarge, bad_request, unsupported_media_type
 
 _PART_END = object()
 _BODY_END = object()
@@ -22,8 +22,10 @@ _BODY_END = object()
 def boundary(content_type: str) -> bytes:
     """Of a Content-Type header. Raises ApiError when it is not of a form."""
     kind, options = parse_options_header(content_type)
-    if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise bad_request("The body must be multipart/form-data with a boundary.")
+    if kind != b"multipart/form-data":
+        raise unsupported_media_type("The body must be multipart/form-data.")
+    if not options.get(b"boundary"):
+        raise bad_request("The form has no boundary.")
     return options[b"boundary"]
 
 
@@ -113,10 +115,8 @@ class _Body:
         self._name = self._value = b""
 
     def _on_headers_finished(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
-        name, filename = options.get(b"name", b""), options.get(b"filename")
-        decoded = None if filename is None else filename.decode("utf-8", "replace")
-        self._events.append(Part(name.decode("utf-8", "replace"), decoded, self))
+        name, filename = disposition.names(self._headers.get(b"content-disposition", b""))
+        self._events.append(Part(name, filename, self))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._events.append(data[start:end])

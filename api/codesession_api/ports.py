@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -113,8 +113,13 @@ class Sandboxes(Protocol):
         """The live sandbox of that session if it is this principal's; None when it is gone or another's."""
         ...
 
-    async def claim(self, principal: Principal) -> Sandbox:
-        """A sandbox that never served anyone, now this principal's. Raises `SandboxesBusy`."""
+    async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
+        """The oldest live sandbox that this principal claimed with this hint, leaving out `but`."""
+        ...
+
+    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
+        """A sandbox that never served anyone, now this principal's, to be found again by `hint` (a hash, 32
+        characters of lower-case hex). Raises `SandboxesBusy`."""
         ...
 
     async def delete(self, session_id: str, principal: Principal) -> bool:

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from codesession_api.app import create_app
 from codesession_api.objects import open_objects
 from codesession_api.ports import Sandboxes
+from codesession_api.protocol import BoundedProtocol
 from codesession_api.settings import Settings
 
 _KEEP_ALIVE_SECONDS = 75
@@ -67,7 +68,7 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -14,6 +14,7 @@ from codesession_api.files import Files
 from codesession_api.ports import Objects, Principal, Sandboxes
 from codesession_api.scope import Scope
 from codesession_api.settings import Settings
+from codesession_api.slots import Slots
 from codesession_api.uploads import Uploader
 from codesession_crds.names import is_wire_id
 
@@ -27,6 +28,7 @@ class Services:
     files: Files
     executor: Executor
     uploader: Uploader
+    slots: Slots
 
 
 async def _services(request: Request) -> Services:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from codesession_crds.variables import first_fault, unknown_variable
 
 MIB = 1024 * 1024
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/,\s]+")
 PREFIX = "CODESESSION_"
 _OTHERS = tuple(PREFIX + part for part in ("OPERATOR_", "E2E_", "CACHE"))
 
@@ -63,6 +65,12 @@ class Settings(BaseSettings):
     jwt_issuer: str = Field("librechat", min_length=1, description="The `iss` that a token must have.")
     jwt_audience: str = Field("codeapi", min_length=1, description="The `aud` that a token must have.")
 
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma list of the origins whose web pages may call the API, such as "
+        "`https://chat.example.org`; `*` for all, which needs authentication.",
+    )
+
     namespace: str = Field("codesession-sandboxes", description="Kubernetes namespace of the sessions.")
     environment: str = Field("default", description="CodeEnvironment whose sandboxes are claimed.")
     claim_timeout_seconds: float = Field(
@@ -106,6 +114,10 @@ class Settings(BaseSettings):
         description="Local backend: run code unisolated where neither runsc nor bwrap is.",
     )
 
+    profile: Literal["default", "stateful"] = Field(
+        "default",
+        description="Execution profile of this deployment; a client that expects the other one gets 409.",
+    )
     languages: Annotated[tuple[str, ...], NoDecode] = Field(
         ("py", "bash"),
         description="Comma list of the languages that the environment offers.",
@@ -115,6 +127,16 @@ class Settings(BaseSettings):
         gt=0,
         le=86400,
         description="The longest wall time of a run, in seconds.",
+    )
+    concurrent_runs: int = Field(
+        256,
+        ge=1,
+        description="Exec requests that one replica serves at one time; others get 429.",
+    )
+    principal_runs: int = Field(
+        128,
+        ge=1,
+        description="Exec requests of one principal that one replica serves at one time.",
     )
     output_bytes: int = Field(
         MIB,
@@ -178,16 +200,25 @@ class Settings(BaseSettings):
         description="Seconds between the spaces that an unfinished run sends.",
     )
 
-    @field_validator("auth", "languages", mode="before")
+    @field_validator("auth", "cors_origins", "languages", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_ORIGIN.fullmatch(origin) for origin in value):
+            raise ValueError("an origin is `scheme://host[:port]`, without a path, or `*`")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         ways = self.auth or ()
+        if "*" in self.cors_origins and "none" in (self.auth or ("none",)):
+            raise ValueError("CODESESSION_CORS_ORIGINS=* needs a CODESESSION_AUTH that is not `none`")
         if "none" in ways and len(ways) > 1:
             raise ValueError("CODESESSION_AUTH=none goes with no other way")
         if (by_key := {"api-key", "basic", "path-key"} & {*ways}) and self.api_keys_file is None:

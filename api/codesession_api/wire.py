@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field, field_validator
 
 from codesession_api import media, names
-from codesession_api.errors import bad_request
+from codesession_api.errors import bad_request, invalid_field
 from codesession_api.files import StoredFile
 from codesession_api.scope import Scope
 from codesession_crds.names import is_wire_id
 
-_REQUEST = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True)
+_REQUEST = ConfigDict(extra="ignore", coerce_numbers_to_str=True, frozen=True, use_attribute_docstrings=True)
+_ANSWER = ConfigDict(use_attribute_docstrings=True)
 
 
 class FileRef(BaseModel):
@@ -48,6 +49,8 @@ class FileRef(BaseModel):
 
 
 class ExecRequest(BaseModel):
+    """A program to run, with its files. Unknown fields are ignored."""
+
     model_config = _REQUEST
 
     lang: str
@@ -59,17 +62,19 @@ class ExecRequest(BaseModel):
     user_id: str | None = None
     timeout: float | None = Field(None, allow_inf_nan=False)
     """Milliseconds."""
+    runtime_session_hint: str | None = None
+    """The client's own name of the session that it wants again; counts where clients prove who they are."""
 
     @field_validator("args", "files", mode="before")
     @classmethod
     def _absent(cls, value: Any) -> Any:
         return [] if value is None else value
 
-    @field_validator("entity_id", "user_id", mode="before")
+    @field_validator("entity_id", "user_id", "runtime_session_hint", mode="before")
     @classmethod
     def _name(cls, value: Any) -> Any:
         """Of some other type it is none, and no reason to refuse the run."""
-        return value if isinstance(value, str | int) else None
+        return value if isinstance(value, str | int) and not isinstance(value, bool) else None
 
     @field_validator("session_id")
     @classmethod
@@ -111,6 +116,8 @@ class ArtifactDelivery(BaseModel):
 class ExecAnswer(BaseModel):
     """What a run did. Clients show `stdout` and `stderr`; what a user must know is in these."""
 
+    model_config = _ANSWER
+
     session_id: str | None = None
     stdout: str = ""
     stderr: str = ""
@@ -127,19 +134,31 @@ class ExecAnswer(BaseModel):
     cpu_time: int | None = None
     """Milliseconds."""
     artifact_delivery: ArtifactDelivery | None = None
+    runtime_session_id: str | None = None
+    """Where a hint was given: the session that it led to, and whether that was there before."""
+    runtime_status: Literal["new", "reused"] | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def output(self) -> str:
+        """`stdout` and then `stderr`, for clients that read one text."""
+        return self.stdout + self.stderr
 
     def encode(self) -> bytes:
         return self.model_dump_json(exclude_none=True).encode()
 
 
 def exec_request(body: bytes) -> ExecRequest:
-    """Raises ApiError with what is wrong and where, and nothing of the body."""
+    """Raises ApiError with what is wrong and where, and nothing of the body: 400 where it is no JSON, 422
+    where a field cannot be meant."""
     try:
         return ExecRequest.model_validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        if fault["type"] == "json_invalid":
+            raise bad_request(fault["msg"]) from None
         where = ".".join(str(part) for part in fault["loc"])
-        raise bad_request(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
+        raise invalid_field(f"{where}: {fault['msg']}" if where else fault["msg"]) from None
 
 
 def object_name(file: StoredFile) -> str:

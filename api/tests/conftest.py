@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from codesession_api.ports import (
 )
 from codesession_api.settings import load
 from codesession_crds.names import new_id
+from documented import AsyncDocumentedClient, DocumentedClient
 from e2e.cluster.cache import binary
 
 
@@ -187,7 +188,7 @@ def running_server(directory: Path, **settings: object) -> Iterator[Server]:
             said = process.stdout.readline()
             assert "answers on" in said, said + log.read_text()
             url = said.split(" on ")[1].split("/v1")[0]
-            with httpx.Client(base_url=url, timeout=60) as client:
+            with DocumentedClient(base_url=url, timeout=60) as client:
                 yield Server(url, log, process, client)
         finally:
             process.terminate()
@@ -269,7 +270,10 @@ class Workspaces(dict[str, Workspace]):
         found = self.get(session_id)
         return found if found is not None and found.owner == principal else None
 
-    async def claim(self, principal: Principal) -> Sandbox:
+    async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
+        return None
+
+    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
         made = Workspace(new_id(), principal)
         self[made.session_id] = made
         return made
@@ -289,10 +293,9 @@ class Workspaces(dict[str, Workspace]):
 
 def someone(headers: Headers, path_key: str | None = None) -> Principal:
     """Whoever the key names, `tenant user`; proved unless the user is `anybody`."""
-    key = headers["x-api-key"].encode("latin-1")
-    tenant, _, user = key.partition(b" ")
-    hashed = [hashlib.sha256(name).hexdigest()[:32] for name in (tenant, key)]
-    return Principal(hashed[0], hashed[1], proved=user != b"anybody")
+    tenant, _, user = headers["x-api-key"].partition(" ")
+    hashed = [hashlib.sha256(name.encode()).hexdigest()[:32] for name in (tenant, headers["x-api-key"])]
+    return Principal(hashed[0], hashed[1], proved=user != "anybody")
 
 
 @dataclass
@@ -360,7 +363,7 @@ class Application:
     def user(self, name: str = "anybody", tenant: str = "acme") -> User:
         transport = httpx.ASGITransport(self.app)
         headers = {"X-API-Key": f"{tenant} {name}"}
-        return User(httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers))
+        return User(AsyncDocumentedClient(transport=transport, base_url="http://api", headers=headers))
 
     async def keys(self) -> list[str]:
         return [info.key async for info in self.objects.list("")]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,7 +74,10 @@ class EchoSandboxes:
         found = self.live.get(session_id)
         return found if found is not None and found.owner == principal else None
 
-    async def claim(self, principal: Principal) -> Sandbox:
+    async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
+        return None
+
+    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
         made = EchoSandbox(new_id(), principal)
         self.live[made.session_id] = made
         return made

@@ -103,8 +103,8 @@ def test_a_batch_stays_together_and_keeps_its_paths(server: Any) -> None:
 @pytest.mark.parametrize(
     ("headers", "body", "status"),
     [
-        ({"Content-Type": "application/json"}, b"{}", 400),
-        ({}, b"", 400),
+        ({"Content-Type": "application/json"}, b"{}", 415),
+        ({}, b"", 415),
         (*form(), 400),
         (*form(('name="kind"', b"user")), 400),
         (form(('name="f"; filename="a"', b"x"))[0], form(('name="f"; filename="a"', b"x"))[1][:-10], 400),
@@ -161,9 +161,9 @@ def test_a_download_says_what_it_is(server: Any) -> None:
         ("bytes=0-1,3-4", 200, b"a,b\n1,2\n", None),
         ("lines=0-1", 200, b"a,b\n1,2\n", None),
         ("bytes=" + "9" * 5000 + "-", 200, b"a,b\n1,2\n", None),
-        ("bytes=8-", 416, None, None),
-        ("bytes=5-2", 416, None, None),
-        ("bytes=-0", 416, None, None),
+        ("bytes=8-", 416, None, "bytes */8"),
+        ("bytes=5-2", 416, None, "bytes */8"),
+        ("bytes=-0", 416, None, "bytes */8"),
     ],
 )
 def test_ranges(server: Any, asked: str, status: int, content: bytes | None, part: str | None) -> None:
@@ -175,6 +175,30 @@ def test_ranges(server: Any, asked: str, status: int, content: bytes | None, par
     if content is not None:
         assert response.content == content
         assert response.headers["content-length"] == str(len(content))
+    head = server.client.head(url, headers={"Range": asked})
+    assert (head.status_code, head.content) == (status, b"")
+    for name in ("content-range", "content-length", "content-type", "etag", "connection"):
+        assert head.headers.get(name) == response.headers.get(name)
+
+
+def test_what_a_client_has_already_is_not_sent_again(server: Any) -> None:
+    ref = server.upload("range.csv")
+    url = f"/download/{ref['storage_session_id']}/{ref['id']}"
+    first = server.client.get(url).headers
+
+    def asked(**headers: str) -> tuple[int, bytes]:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = server.client.get(url, headers=given)
+        return response.status_code, response.content
+
+    for tags in (first["etag"], f'"x", W/{first["etag"]}', "*"):
+        assert asked(If_None_Match=tags) == (304, b"")
+    assert asked(If_None_Match='"x"') == (200, b"a,b\n1,2\n")
+    for same in (first["etag"], first["last-modified"]):
+        assert asked(If_Range=same, Range="bytes=0-1") == (206, b"a,")
+    for other in ('"x"', f"W/{first['etag']}", "Sat, 01 Jan 2000 00:00:00 GMT"):
+        assert asked(If_Range=other, Range="bytes=0-1") == (200, b"a,b\n1,2\n")
+        assert asked(If_Range=other, Range="bytes=99-") == (200, b"a,b\n1,2\n")
 
 
 def test_every_reader_of_listings_finds_its_field(server: Any) -> None:

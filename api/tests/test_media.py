@@ -38,7 +38,16 @@ def test_any_name_makes_a_header_that_says_it_again(name: str) -> None:
     assert unquote(header.partition("filename*=UTF-8''")[2]) == names.base(name)
 
 
-def test_old_readers_get_ascii() -> None:
-    assert media.attachment('d/a "é".csv') == (
-        "attachment; filename=\"a _\u005f_.csv\"; filename*=UTF-8''a%20%22%C3%A9%22.csv"
-    )
+@pytest.mark.parametrize(
+    ("name", "ascii_name", "encoded"),
+    [
+        ('d/a "é".csv', "a ___.csv", "a%20%22%C3%A9%22.csv"),
+        ("two\r\nlines.txt", "two__lines.txt", "two%0D%0Alines.txt"),
+        ("back\\slash;semi.txt", "back_slash;semi.txt", "back%5Cslash%3Bsemi.txt"),
+        ("100%.txt", "100_.txt", "100%25.txt"),
+        ("it's.txt", "it's.txt", "it%27s.txt"),
+        ("日本.csv", "__.csv", "%E6%97%A5%E6%9C%AC.csv"),
+    ],
+)
+def test_old_readers_get_ascii(name: str, ascii_name: str, encoded: str) -> None:
+    assert media.attachment(name) == f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{encoded}"

@@ -133,7 +133,7 @@ def test_candidates_come_in_random_order() -> None:
 def test_a_claim_and_a_new_session_are_valid_resources() -> None:
     now = NOW + timedelta(microseconds=999_999)
     claim = claims.claim_of(ALICE, now, IDLE, DAY)
-    assert claim == {"claim": CLAIM, "shutdownTime": "2026-11-21T12:30:00Z"}
+    assert claim == {"spec": {"claim": CLAIM, "shutdownTime": "2026-11-21T12:30:00Z"}}
     session = CodeSession.model_validate(claims.new_session(WARM.name, "default", claim, DAY))
     assert session.spec.shutdown_time == NOW + IDLE
     assert session.spec.max_lifetime_seconds == 86400
@@ -141,7 +141,43 @@ def test_a_claim_and_a_new_session_are_valid_resources() -> None:
 
 def test_a_claim_never_outlives_the_absolute_lifetime() -> None:
     claim = claims.claim_of(ALICE, NOW, idle=DAY, max_lifetime=IDLE)
-    assert claim["shutdownTime"] == "2026-11-21T12:30:00Z"
+    assert claim["spec"]["shutdownTime"] == "2026-11-21T12:30:00Z"
+
+
+HINT = "c" * 32
+
+
+def test_a_hint_is_written_with_the_claim_and_read_again() -> None:
+    claim = claims.claim_of(ALICE, NOW, IDLE, DAY, HINT)
+    assert claim["metadata"] == {"labels": {"codesession.dev/hint": HINT}}
+    made = claims.new_session(WARM.name, "default", claim, DAY)
+    assert CodeSession.model_validate(made).metadata.name == WARM.name
+    made["metadata"].update(uid="u", resourceVersion="7")
+    view = claims.parse_session(made)
+    assert (view.hint, view.owner) == (HINT, ALICE)
+    assert claims.parse_session(manifest()).hint == ""
+
+
+def test_a_hint_leads_to_the_oldest_live_session_of_its_owner() -> None:
+    bob = dataclasses.replace(ALICE, principal="2" * 32)
+
+    def hinted(name: str, **change: Any) -> SessionView:
+        return dataclasses.replace(CLAIMED, name=name, **{"hint": HINT, **change})
+
+    sessions = [
+        hinted("younger", claimed_at=NOW + timedelta(seconds=1)),
+        hinted("b-same-second"),
+        hinted("a-same-second"),
+        hinted("another's", owner=bob, claimed_at=NOW - DAY),
+        hinted("nobody's", owner=None, claimed_at=NOW - DAY),
+        hinted("over", shutdown_time=NOW, claimed_at=NOW - DAY),
+        hinted("not ready", phase="Pending", claimed_at=NOW - DAY),
+        hinted("without", hint="", claimed_at=NOW - DAY),
+        hinted("other hint", hint="d" * 32, claimed_at=NOW - DAY),
+        hinted("left out", claimed_at=NOW - DAY),
+    ]
+    found = claims.hinted(sessions, ALICE, HINT, but={"left out"}, now=NOW)
+    assert [view.name for view in found] == ["a-same-second", "b-same-second", "younger"]
 
 
 MINUTE = timedelta(minutes=1)
@@ -177,7 +213,7 @@ seconds = st.integers(min_value=60, max_value=100_000).map(lambda value: timedel
 def test_extensions_go_forward_within_the_lifetime_and_end(
     after: timedelta, idle: timedelta, lifetime: timedelta, run: timedelta
 ) -> None:
-    spec = claims.claim_of(ALICE, NOW, idle, lifetime)
+    spec = claims.claim_of(ALICE, NOW, idle, lifetime)["spec"]
     view = dataclasses.replace(
         CLAIMED, max_lifetime=lifetime, shutdown_time=datetime.fromisoformat(spec["shutdownTime"])
     )

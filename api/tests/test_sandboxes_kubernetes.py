@@ -319,6 +319,29 @@ async def test_a_session_is_its_owners_alone(namespace: Namespace, sandboxes: Ku
     assert await sandboxes.find(sandbox.session_id, ALICE) is None
 
 
+async def test_a_hint_leads_to_the_same_session_on_every_replica(
+    namespace: Namespace, sandboxes: KubernetesSandboxes
+) -> None:
+    hint = secrets.token_hex(16)
+    first, second = [await sandboxes.claim(ALICE, hint) for _ in range(2)]
+    labels = (await namespace.client.get(namespace.path("cs", first.session_id)))["metadata"]["labels"]
+    assert labels["codesession.dev/hint"] == hint
+    oldest = await sandboxes.hinted(hint, ALICE)
+    assert oldest is not None
+    async with namespace.replica() as other:
+        found = await other.hinted(hint, ALICE)
+        assert found is not None
+        assert found.session_id == oldest.session_id
+        assert await other.hinted(hint, BOB) is None
+        assert await other.hinted(secrets.token_hex(16), ALICE) is None
+        assert (await run(found, "touch here")).outcome is Outcome.EXIT
+        await other.delete(found.session_id, ALICE)
+        left = await other.hinted(hint, ALICE, {found.session_id})
+        assert left is not None
+        assert {found.session_id, left.session_id} == {first.session_id, second.session_id}
+        await other.delete(left.session_id, ALICE)
+
+
 async def _bytes(data: bytes) -> AsyncIterator[bytes]:
     yield data
 

@@ -269,6 +269,23 @@ async def test_files_and_limits_pass_through(kind: str, tmp_path: Path) -> None:
 
 
 @isolated
+async def test_a_hint_leads_to_its_owners_oldest_live_session(sandboxes: Sandboxes) -> None:
+    first, second = [await sandboxes.claim(ALICE, "h" * 32) for _ in range(2)]
+    other = await sandboxes.claim(ALICE)
+    found = await sandboxes.hinted("h" * 32, ALICE)
+    assert found is not None
+    assert found.session_id == first.session_id
+    assert await sandboxes.hinted("h" * 32, BOB) is None
+    assert await sandboxes.hinted("i" * 32, ALICE) is None
+    but = await sandboxes.hinted("h" * 32, ALICE, {first.session_id})
+    assert but is not None
+    assert but.session_id == second.session_id
+    for sandbox in (first, second, other):
+        await sandboxes.delete(sandbox.session_id, ALICE)
+    assert await sandboxes.hinted("h" * 32, ALICE) is None
+
+
+@isolated
 async def test_a_session_is_found_by_its_owner_alone(sandboxes: Sandboxes) -> None:
     sandbox = await sandboxes.claim(ALICE)
     assert is_id(sandbox.session_id)

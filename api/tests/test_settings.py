@@ -30,6 +30,19 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"BACKEND": "local", "AUTH": "yes"}, "CODESESSION_AUTH: input should be 'none', 'api-key', 'basic'"),
         ({"BACKEND": "local", "AUTH": " ,"}, "CODESESSION_AUTH: tuple should have at least 1 item"),
         ({"BACKEND": "local", "JWT_ISSUER": ""}, "CODESESSION_JWT_ISSUER: string should have at least 1"),
+        ({"BACKEND": "local", "CORS_ORIGINS": "*"}, "CODESESSION_CORS_ORIGINS=* needs a CODESESSION_AUTH"),
+        (
+            {"BACKEND": "local", "AUTH": "none", "CORS_ORIGINS": "https://a.example,*"},
+            "CODESESSION_CORS_ORIGINS=* needs a CODESESSION_AUTH",
+        ),
+        (
+            {"BACKEND": "local", "CORS_ORIGINS": "a.example"},
+            "CODESESSION_CORS_ORIGINS: an origin is `scheme:",
+        ),
+        (
+            {"BACKEND": "local", "CORS_ORIGINS": "https://a.example/"},
+            "CODESESSION_CORS_ORIGINS: an origin is",
+        ),
         ({"BACKEND": "local", "S3_ENDPOINT": "s3:9000"}, "CODESESSION_S3_ENDPOINT needs"),
         (
             {"BACKEND": "local", "S3_ENDPOINT": "http://s3:9000"},

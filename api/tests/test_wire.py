@@ -15,6 +15,7 @@ from codesession_api.ports import Principal
 
 S, T, F, G = "S" * 21, "T" * 21, "F" * 21, "G" * 21
 ME = Principal("t", "0" * 32)
+DEEP = b"[" * 100_000 + b"]" * 100_000
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
@@ -83,6 +84,8 @@ def test_sessions_are_sought_by_how_many_files_they_hold() -> None:
         ({"session_id": "made-up"}, "session_id", None),
         ({"session_id": S}, "session_id", S),
         ({"timeout": 5000}, "timeout", 5000.0),
+        ({"timeout": 1e308}, "timeout", 1e308),
+        ({"unknown": float("nan")}, "args", []),
         ({"LIBRECHAT_CODE_API_KEY": "k", "codeSessionKey": {}, "user_id": 1}, "args", []),
     ],
 )
@@ -91,24 +94,28 @@ def test_fields_of_a_request(fields: dict[str, Any], attribute: str, value: obje
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("body", "status", "message"),
     [
-        (b"", "Invalid JSON"),
-        (b"{", "Invalid JSON"),
-        (b"[]", "should be an object"),
-        (b'{"lang": "py"}', "code: Field required"),
-        (b'{"lang": "py", "code": {"secret": 1}}', "code: Input should be a valid string"),
-        (b'{"lang": "py", "code": "", "files": "secret"}', "files: Input should be a valid array"),
-        (b'{"lang": "py", "code": "", "files": ["secret"]}', "files.0: Input should be"),
-        (b'{"lang": "py", "code": "", "timeout": "secret"}', "timeout: Input should be a valid number"),
-        (b'{"lang": "py", "code": "\xff secret"}', "Invalid JSON"),
-        (b'{"lang": "py", "code": "\\ud800 secret"}', "Invalid JSON"),
+        (b"", 400, "Invalid JSON"),
+        (b"{", 400, "Invalid JSON"),
+        (DEEP, 400, "Invalid JSON"),
+        (b'{"lang": "py", "code": "", "more": ' + DEEP, 400, "Invalid JSON"),
+        (b"[]", 422, "should be an object"),
+        (b'{"lang": "py"}', 422, "code: Field required"),
+        (b'{"lang": "py", "code": {"secret": 1}}', 422, "code: Input should be a valid string"),
+        (b'{"lang": "py", "code": "", "files": "secret"}', 422, "files: Input should be a valid array"),
+        (b'{"lang": "py", "code": "", "files": ["secret"]}', 422, "files.0: Input should be"),
+        (b'{"lang": "py", "code": "", "timeout": "secret"}', 422, "timeout: Input should be a valid number"),
+        (b'{"lang": "py", "code": "", "timeout": NaN}', 422, "timeout: Input should be a finite number"),
+        (b'{"lang": "py", "code": "", "timeout": 1e999}', 422, "timeout: Input should be a finite number"),
+        (b'{"lang": "py", "code": "\xff secret"}', 400, "Invalid JSON"),
+        (b'{"lang": "py", "code": "\\ud800 secret"}', 400, "Invalid JSON"),
     ],
 )
-def test_a_broken_request_is_refused_without_repeating_it(body: bytes, message: str) -> None:
+def test_a_broken_request_is_refused_without_repeating_it(body: bytes, status: int, message: str) -> None:
     with pytest.raises(ApiError) as refused:
         wire.exec_request(body)
-    assert refused.value.status == 400
+    assert refused.value.status == status
     assert message in refused.value.message
     assert "secret" not in refused.value.message
 
@@ -126,6 +133,7 @@ def test_an_answer_leaves_out_what_it_does_not_know() -> None:
         "session_id": S,
         "stdout": "\x00é\u2028",
         "stderr": "",
+        "output": "\x00é\u2028",
         "files": [],
         "deleted_files": [],
         "language": "",

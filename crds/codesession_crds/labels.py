@@ -7,6 +7,8 @@ SESSION = "codesession.dev/session"
 ENVIRONMENT = "codesession.dev/environment"
 COMPONENT = "codesession.dev/component"
 TEMPLATE = "codesession.dev/template"
+HINT = "codesession.dev/hint"
+"""On a claimed session: the hash of the name that its owner has for it."""
 
 MANAGER = "codesession"
 SANDBOX = "sandbox"

@@ -1,23 +1,42 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import partial
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from codesession_api import wire
-from codesession_api.errors import bad_request
+from codesession_api.errors import bad_request, unsupported_media_type
 from codesession_api.patience import PatientResponse
+from codesession_api.profile import PROFILE
 from codesession_api.services import By, With
 
 router = APIRouter()
 
 
-@router.post("/exec")
+async def _slot(services: With, principal: By) -> AsyncIterator[None]:
+    """Held from before the body is read until the answer is sent."""
+    with services.slots.taken(principal.principal):
+        yield
+
+
+@router.post("/exec", dependencies=[Depends(_slot)])
+@router.post("/run/exec", dependencies=[Depends(_slot)])
 async def execute(request: Request, services: With, principal: By) -> Response:
     """Run a program. What the program did wrong is status 200 with text in `stderr`."""
+    _check_type(request.headers.get("content-type", ""))
     parsed = wire.exec_request(await _body(request, services.settings.request_bytes))
     work = partial(services.executor.execute, principal, parsed)
-    return PatientResponse(work, services.settings.keep_alive_seconds)
+    response = PatientResponse(work, services.settings.keep_alive_seconds)
+    response.headers[PROFILE] = services.settings.profile
+    return response
+
+
+def _check_type(content_type: str) -> None:
+    """What says that it is something else is refused; JSON with no type or as plain text is taken."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.endswith(("form-data", "form-urlencoded", "xml")):
+        raise unsupported_media_type("The body must be application/json.")
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import re
-from email.utils import format_datetime
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from codesession_api import media, names, wire
+from codesession_api import downloads, names, wire
 from codesession_api.content import Content
-from codesession_api.errors import ApiError, ObjectMissing, TooLarge, not_found
+from codesession_api.errors import ObjectMissing, TooLarge, not_found
 from codesession_api.files import Files, StoredFile
 from codesession_api.ports import Principal
 from codesession_api.scope import Scope
@@ -17,8 +16,6 @@ from codesession_api.services import By, FileId, Named, SessionId, With
 from codesession_crds.names import is_wire_id
 
 router = APIRouter()
-
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 @router.get("/files/{session_id}")
@@ -37,33 +34,19 @@ async def list_files(
 
 
 @router.get("/download/{session_id}/{file_id:path}", include_in_schema=False)
+@router.head("/download/{session_id}/{file_id:path}", include_in_schema=False)
 @router.get("/download/{session_id}/{file_id}")
+@router.head("/download/{session_id}/{file_id}")
 async def download(
     request: Request, services: With, principal: By, session_id: SessionId, file_id: str, scope: Named
 ) -> Response:
-    """The bytes of a file, by its id or else by its name (the newest of that name in the session). They are
-    never compressed: LibreChat passes the headers on to browsers as they are."""
+    """The bytes of a file, by its id or else by its name (the newest of that name in the session)."""
     file = await _named(services.files, principal, session_id, file_id, scope)
-    size = file.info.size
-    first, last = _range(request.headers.get("range"), size)
-    headers = {
-        "content-type": media.content_type(file.key.name),
-        "content-length": str(last - first + 1),
-        "content-disposition": media.attachment(file.key.name),
-        "etag": f'"{file.info.etag}"',
-        "last-modified": format_datetime(file.info.modified, usegmt=True),
-        "accept-ranges": "bytes",
-        "cache-control": "private, no-transform",
-        "x-content-type-options": "nosniff",
-    }
-    partial = last - first + 1 != size
-    if partial:
-        headers["content-range"] = f"bytes {first}-{last}/{size}"
-    return StreamingResponse(
-        services.files.read(file, offset=first, length=last - first + 1 if partial else None),
-        status_code=206 if partial else 200,
-        headers=headers,
-    )
+
+    def read(offset: int, length: int | None) -> AsyncIterator[bytes]:
+        return services.files.read(file, offset=offset, length=length)
+
+    return downloads.answer(request, file, read)
 
 
 @router.get("/file/{session_id}/{file_id}/content")
@@ -115,17 +98,3 @@ async def _named(files: Files, by: Principal, session: str, id_or_name: str, sco
         return await files.find(by, session, id_or_name, scope)
     except ObjectMissing:
         return await files.find_named(by, session, names.clean(id_or_name), scope)
-
-
-def _range(header: str | None, size: int) -> tuple[int, int]:
-    """The first and the last byte that are asked for; a header with several ranges, or none that can be read,
-    asks for all. Raises ApiError 416."""
-    match = _RANGE.fullmatch(header or "")
-    if match is None or match[0] == "bytes=-":
-        return 0, size - 1
-    start, end = match[1], match[2]
-    first = int(start) if start else max(0, size - int(end))
-    last = min(int(end), size - 1) if start and end else size - 1
-    if first > last:
-        raise ApiError(416, "range_not_satisfiable", f"The file has {size} bytes.")
-    return first, last

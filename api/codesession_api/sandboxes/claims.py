@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from codesession_api.ports import Principal
+from codesession_crds import labels
 from codesession_crds.model import API_VERSION
 
 Manifest = dict[str, Any]
@@ -33,6 +34,7 @@ class SessionView:
     reason: str
     pod: str
     pod_uid: str
+    hint: str = ""
 
     @property
     def ready(self) -> bool:
@@ -65,6 +67,7 @@ def parse_session(manifest: Mapping[str, Any]) -> SessionView:
         reason=conditions[0].get("reason", "Pending"),
         pod=status.get("podName") or "",
         pod_uid=status.get("podUID") or "",
+        hint=metadata.get("labels", {}).get(labels.HINT, ""),
     )
 
 
@@ -85,9 +88,21 @@ def candidates(
     return sorted(warm, key=lambda view: not dialled(view.name))
 
 
-def claim_of(principal: Principal, now: datetime, idle: timedelta, max_lifetime: timedelta) -> Manifest:
-    """The part of `spec` that makes a session a principal's."""
-    return {
+def hinted(
+    sessions: Iterable[SessionView], principal: Principal, hint: str, *, but: Container[str], now: datetime
+) -> list[SessionView]:
+    """The live sessions that the principal claimed with this hint, the oldest first: so all replicas choose
+    the same one where two requests raced and each claimed its own."""
+    same = (view for view in sessions if view.hint == hint and view.owner == principal)
+    live = [view for view in same if view.ready and not view.expired(now) and view.name not in but]
+    return sorted(live, key=lambda view: (view.claimed_at or now, view.name))
+
+
+def claim_of(
+    principal: Principal, now: datetime, idle: timedelta, max_lifetime: timedelta, hint: str | None = None
+) -> Manifest:
+    """The part of a CodeSession that makes it a principal's."""
+    spec = {
         "claim": {
             "tenant": principal.tenant,
             "principal": principal.principal,
@@ -95,13 +110,15 @@ def claim_of(principal: Principal, now: datetime, idle: timedelta, max_lifetime:
         },
         "shutdownTime": _format_time(_whole(now) + min(idle, max_lifetime)),
     }
+    return {"spec": spec} if hint is None else {"metadata": {"labels": {labels.HINT: hint}}, "spec": spec}
 
 
 def new_session(name: str, environment: str, claim: Manifest, max_lifetime: timedelta) -> Manifest:
     """A CodeSession that is claimed from its beginning."""
     lifetime = int(max_lifetime.total_seconds())
-    spec = {"environmentRef": {"name": environment}, "maxLifetimeSeconds": lifetime, **claim}
-    return {"apiVersion": API_VERSION, "kind": "CodeSession", "metadata": {"name": name}, "spec": spec}
+    spec = {"environmentRef": {"name": environment}, "maxLifetimeSeconds": lifetime, **claim["spec"]}
+    metadata = {"name": name, **claim.get("metadata", {})}
+    return {"apiVersion": API_VERSION, "kind": "CodeSession", "metadata": metadata, "spec": spec}
 
 
 def extension(view: SessionView, now: datetime, idle: timedelta, run: timedelta) -> Manifest | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -97,11 +98,19 @@ class KubernetesSandboxes:
             return None
         return self._sandbox(view, environment)
 
-    async def claim(self, principal: Principal) -> Sandbox:
+    async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
+        for view in claims.hinted(self._sessions.items(), principal, hint, but=but, now=_now()):
+            if found := await self.find(view.name, principal):
+                return found
+        return None
+
+    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
         environment = self._environments.get(self._settings.environment)
         if environment is None:
             raise SandboxesUnavailable(f"there is no CodeEnvironment {self._settings.environment}")
-        view = await self._claim_warm(principal, environment) or await self._claim_new(principal, environment)
+        view = await self._claim_warm(principal, environment, hint)
+        if view is None:
+            view = await self._claim_new(principal, environment, hint)
         return self._sandbox(view, environment)
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
@@ -186,7 +195,9 @@ class KubernetesSandboxes:
             self._sessions.learn(claims.parse_session(answer))
         return True
 
-    async def _claim_warm(self, principal: Principal, environment: EnvironmentView) -> SessionView | None:
+    async def _claim_warm(
+        self, principal: Principal, environment: EnvironmentView, hint: str | None
+    ) -> SessionView | None:
         views = claims.candidates(
             self._sessions.items(), environment.name, taken=self._taken, dialled=self._keeper.dialled
         )
@@ -196,20 +207,20 @@ class KubernetesSandboxes:
                 continue
             self._taken.add(view.name)
             try:
-                if claimed := await self._try_claim(view, principal, environment):
+                if claimed := await self._try_claim(view, principal, environment, hint):
                     return claimed
             finally:
                 self._taken.discard(view.name)
         return None
 
     async def _try_claim(
-        self, view: SessionView, principal: Principal, environment: EnvironmentView
+        self, view: SessionView, principal: Principal, environment: EnvironmentView, hint: str | None
     ) -> SessionView | None:
         """None when the session is no longer what the cache said: another claim, an update, a deletion."""
-        spec = claims.claim_of(principal, _now(), environment.idle, view.max_lifetime)
+        claim = claims.claim_of(principal, _now(), environment.idle, view.max_lifetime, hint)
         try:
             answer = await self._client.merge_patch(
-                self._path(view.name), {"spec": spec}, resource_version=view.version
+                self._path(view.name), claim, resource_version=view.version
             )
         except ApiStatusError as error:
             if error.conflict or error.not_found:
@@ -221,11 +232,13 @@ class KubernetesSandboxes:
         self._sessions.learn(claimed)
         return claimed
 
-    async def _claim_new(self, principal: Principal, environment: EnvironmentView) -> SessionView:
+    async def _claim_new(
+        self, principal: Principal, environment: EnvironmentView, hint: str | None
+    ) -> SessionView:
         """None is warm: make a session that is claimed from the start, and wait until it is ready."""
         name = new_id()
-        spec = claims.claim_of(principal, _now(), environment.idle, environment.max_lifetime)
-        manifest = claims.new_session(name, environment.name, spec, environment.max_lifetime)
+        claim = claims.claim_of(principal, _now(), environment.idle, environment.max_lifetime, hint)
+        manifest = claims.new_session(name, environment.name, claim, environment.max_lifetime)
         try:
             async with asyncio.timeout(self._settings.claim_timeout_seconds):
                 await self._create(manifest)

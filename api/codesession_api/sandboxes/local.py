@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Container
 from dataclasses import dataclass
 
 from codesession_api.errors import SandboxesBusy, SandboxesUnavailable, SandboxLost
@@ -71,6 +72,7 @@ class _Claimed:
     principal: Principal
     touched: float
     """The loop's time when it was last asked for."""
+    hint: str | None = None
 
     async def connect(self) -> Connection:
         connection = self.sandbox.child.connection
@@ -117,9 +119,16 @@ class LocalSandboxes:
         claimed.touched = self._loop.time()
         return Session(session_id, claimed, self._limits)
 
-    async def claim(self, principal: Principal) -> Sandbox:
+    async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
+        same = [session for session, claimed in self._claimed.items() if claimed.hint == hint]
+        for session in same:
+            if session not in but and (found := await self.find(session, principal)):
+                return found
+        return None
+
+    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
         sandbox = await self._take()
-        claimed = _Claimed(sandbox, principal, self._loop.time())
+        claimed = _Claimed(sandbox, principal, self._loop.time(), hint)
         self._claimed[sandbox.session_id] = claimed
         self._taken.set()
         return Session(sandbox.session_id, claimed, self._limits)

@@ -20,6 +20,8 @@ from codesession_runner.run import Outcome, Run
 from codesession_runner.settings import Settings
 
 TERM_SECONDS = 2.0
+_CANCEL_SECONDS = 0.5
+"""Nobody waits for what a cancelled program would still say."""
 WATCH_SECONDS = 0.25
 _SERVER_SECONDS = 1.0
 _DRAIN_SECONDS = 1.0
@@ -85,7 +87,7 @@ class Attempt:
             os.close(null)
         for capture in self._captures:
             capture.close_writer()
-        self._run.on_cancel = lambda: self.stop(Outcome.CANCELLED)
+        self._run.on_cancel = lambda: self.stop(Outcome.CANCELLED, grace=_CANCEL_SECONDS)
         self._later(self._run.timeout, self.stop, Outcome.TIMEOUT)
         self._later(WATCH_SECONDS, self._watch)
         return True
