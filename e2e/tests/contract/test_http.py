@@ -65,11 +65,19 @@ def test_what_a_client_leaks_is_ignored(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"lang": "py"}', b'{"code": "1"}', b'{"lang": 1, "code": {}}']
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 422),
+        (b'{"lang": "py"}', 422),
+        (b'{"code": "1"}', 422),
+        (b'{"lang": 1, "code": {}}', 422),
+    ],
 )
-def test_a_broken_request_is_refused_with_a_reason(http: httpx.Client, body: bytes) -> None:
+def test_a_broken_request_is_refused_with_a_reason(http: httpx.Client, body: bytes, status: int) -> None:
     answer = http.post("/v1/exec", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 400
+    assert answer.status_code == status
     assert answer.json()["error"]
 
 

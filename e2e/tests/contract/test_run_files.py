@@ -119,7 +119,7 @@ def test_two_inputs_of_one_name_do_not_fail_the_run(client: LibreChat) -> None:
 def test_a_skills_files_are_read_only_and_never_outputs(http: httpx.Client, client: LibreChat) -> None:
     if client.legacy:
         # There were no skills, and no /upload/batch, before LibreChat 0.8.6.
-        assert http.post("/v1/upload/batch", files={}).status_code == 400
+        assert http.post("/v1/upload/batch", files={}).status_code == 415
         return
     contents = {"skills/pdf/SKILL.md": b"# PDF", "skills/pdf/scripts/run.py": b"print('ran')"}
     files = client.upload_batch(contents, read_only=True)
