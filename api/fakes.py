@@ -150,10 +150,12 @@ async def serving(directory: Path, **given: Any) -> AsyncIterator[Api]:
     serving = asyncio.create_task(server._serve(sockets=[listener]))
     await ready.wait()
     address = listener.getsockname()
-    async with AsyncDocumentedClient(base_url="http://%s:%d" % address, timeout=20) as client:  # noqa: UP031
-        yield Api(client, sandboxes, objects, address)
-    server.should_exit = True
-    await serving
+    try:
+        async with AsyncDocumentedClient(base_url="http://%s:%d" % address, timeout=20) as client:  # noqa: UP031
+            yield Api(client, sandboxes, objects, address)
+    finally:
+        server.should_exit = True
+        await serving
     assert sandboxes.closed
 
 

@@ -17,6 +17,8 @@ from codesession_api.ports import FileEntry, Outcome, RunResult, RunSpec
 from fakes import Api, FakeSandbox, FakeSandboxes, nothing, serving
 
 PATHS = ["/exec", "/v1/run/exec"]
+SOON = 5
+"""Seconds, on a busy machine. That a second is enough is for the real programs below to show."""
 
 
 class Stuck:
@@ -78,10 +80,10 @@ async def test_what_was_under_way_is_cancelled(
         await asyncio.sleep(0.2)
         assert not stuck.left.is_set()
         writer.close()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SOON):
             await stuck.left.wait()
         assert [info async for info in api.objects.list("")] == []
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SOON):
             while (await api.client.post(path, content=b"{")).status_code == 429:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
