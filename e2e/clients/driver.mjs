@@ -5,7 +5,7 @@
 //   {"op": "upload", "path", "fields": [[name, value]], "files": [{"name", "base64"}]}
 //   {"op": "http", "method", "path", "query", "timeout_ms"?}
 //
-// Replies are {"result"} or {"error": {name, message}}. CODE_API_* give the client's version, base URL and key.
+// Replies are {"result"} or {"error": {name, message}}. CODE_API_* give the client's version, base URL, key and bearer token.
 import http from 'node:http';
 import readline from 'node:readline';
 import { Readable } from 'node:stream';
@@ -13,7 +13,7 @@ import axios from 'axios';
 import FormData from 'form-data';
 import { AIMessage } from '@langchain/core/messages';
 
-const { CODE_API_VERSION: version, CODE_API_BASE: base, CODE_API_KEY: key = '' } = process.env;
+const { CODE_API_VERSION: version, CODE_API_BASE: base, CODE_API_KEY: key, CODE_API_BEARER: bearer } = process.env;
 const is = (...releases) => releases.some((release) => version.startsWith(`${release}.`));
 const legacy = is('2.4', '3.1');
 // Of 2.4 the model itself names the session whose files it wants; there is no bash.
@@ -30,7 +30,7 @@ const { ToolNode } = await agents('ToolNode');
 const createBashExecutionTool = legacy ? undefined : (await agents('BashExecutor')).createBashExecutionTool;
 
 const USER = '64b7f0000000000000000001';
-const headers = key ? { 'X-API-Key': key } : {};
+const headers = { ...(key && { 'X-API-Key': key }), ...(bearer && { Authorization: `Bearer ${bearer}` }) };
 const toBase = (path) => base.replace(/\/+$/, '') + path;
 // LibreChat before 0.8.4 kept its sockets open, which broke later calls; it is the harder client to serve.
 const request = axios.create(legacy ? {} : { httpAgent: new http.Agent({ keepAlive: false }) });

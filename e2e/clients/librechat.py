@@ -78,7 +78,7 @@ class LibreChat:
     `sessions` are the ids of all that came to be by its calls.
     """
 
-    def __init__(self, version: str, base: str, key: str | None = None) -> None:
+    def __init__(self, version: str, base: str, key: str | None = None, bearer: str | None = None) -> None:
         self.version = version
         self.legacy = version.startswith(("2.4.", "3.1."))
         self.sessions: set[str] = set()
@@ -86,7 +86,8 @@ class LibreChat:
         self._process = subprocess.Popen(
             ["node", str(install.installed(version) / "driver.mjs")],
             env=_environment()
-            | {"CODE_API_VERSION": version, "CODE_API_BASE": base, "CODE_API_KEY": key or ""},
+            | {"CODE_API_VERSION": version, "CODE_API_BASE": base}
+            | {"CODE_API_KEY": key or "", "CODE_API_BEARER": bearer or ""},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -99,6 +100,9 @@ class LibreChat:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._process.terminate()
         with self._process:
             self._process.wait()
