@@ -80,7 +80,7 @@ class LibreChat:
 
     def __init__(self, version: str, base: str, key: str | None = None, bearer: str | None = None) -> None:
         self.version = version
-        self.legacy = version.startswith(("2.4.", "3.1."))
+        self.legacy = version in install.LEGACY
         self.sessions: set[str] = set()
         self._conversations = itertools.count()
         self._process = subprocess.Popen(

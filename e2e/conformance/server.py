@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from e2e.clients.install import LEGACY
 from e2e.conformance import expect
 from e2e.conformance.form import Form
 from e2e.conformance.guest import Guest
@@ -88,6 +89,8 @@ class Server:
 
     def guest(self, version: str) -> Guest:
         """The real client of this version. One lives at a time: another takes the last one's place."""
+        if version in LEGACY and self.bearer and not self.api_key:
+            raise expect.NotOfferedError(f"{version} can only show a key, and none was given")
         if self._guest is None or self._guest.client.version != version:
             self._dismiss()
             self._guest = Guest(version, self.base, self.api_key, self.bearer)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
 
 from e2e.conformance import expect
 from e2e.conformance.expect import NotOfferedError
@@ -179,6 +183,47 @@ def life_signs(server: Server) -> None:
         body += b"".join(pieces)
     expect.same(json.loads(body)["stdout"], "done\n", "stdout")
     expect.that(first < 5, f"the first byte came after {first:.1f} s")
+
+
+@requirement("C-122", "§3.3", "a client that leaves ends its run")
+def leaving(server: Server) -> None:
+    ticking = "for i in $(seq 300); do echo $i > ticks.txt; sleep 0.1; done"
+    request = {"lang": "bash", "code": ticking, "files": [server.shared]}
+    with contextlib.suppress(httpx.ReadTimeout):
+        server.http.post(f"{server.base}/exec", json=request, timeout=httpx.Timeout(30, read=2))
+    time.sleep(2)
+    begun = time.monotonic()
+    ran = server.run("cat ticks.txt; sleep 1; cat ticks.txt")
+    taken = time.monotonic() - begun
+    expect.that(taken < 10, f"the next run of the session waited {taken:.0f} s")
+    ticks = ran["stdout"].split()
+    if not ticks:
+        raise NotOfferedError("runs do not share a sandbox: nothing of the first can be seen")
+    expect.same(ticks[0], ticks[-1], "the count a second later")
+
+
+@requirement("C-123", "§3.1.2", "20 MB of stdout are whole, or are cut with status OL or a word in stderr")
+def output_limit(server: Server) -> None:
+    ran = server.run("head -c 20000000 /dev/zero | tr '\\0' x")
+    whole = len(ran["stdout"]) == 20_000_000
+    expect.that(whole or ran.get("status") == "OL" or ran["stderr"], "it was cut without a word")
+
+
+@requirement("C-124", "§3.1", "two calls at once with the same files are both answered")
+def calls_at_once(server: Server) -> None:
+    shared = server.shared
+    with ThreadPoolExecutor(2) as threads:
+        codes = ["sleep 1; echo first", "sleep 1; echo second"]
+        ran = list(threads.map(lambda code: server.fresh(code, files=[shared]), codes))
+    expect.same([each["stdout"] for each in ran], ["first\n", "second\n"], "what both print")
+
+
+@requirement("C-125", "§0.5", "a program that wants too much memory is 200 with the reason in stderr")
+def memory(server: Server) -> None:
+    """In a sandbox of its own, which may be lost by it."""
+    code = "kept = []\nfor _ in range(96):\n    kept.append(b'x' * (1 << 25))\nprint('it fits')"
+    ran = server.fresh(code, lang="py")
+    expect.that(ran["stdout"] == "it fits\n" or ran["stderr"], "stdout and stderr are empty")
 
 
 @requirement("C-131", "F2", "exit_code, code, signal, status and wall_time are told beside")
