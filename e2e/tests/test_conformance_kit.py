@@ -16,6 +16,8 @@ from e2e.conformance.registry import Check, Requirement, requirements
 from e2e.conformance.server import Server, connected
 from e2e.conformance.stub import keeping_alive
 
+DOCS = Path(__file__).parents[2] / "docs/conformance.md"
+
 
 def _differs(server: Server) -> None:
     expect.same("x\ny", "z", "stdout")
@@ -105,3 +107,13 @@ def test_each_verdict_comes_when_it_is_known() -> None:
     with keeping_alive() as stub, connected(stub.base) as server:
         assert next(verdicts(server, entries)).result == "pass"
     assert seen == [1]
+
+
+def test_the_docs_have_a_row_for_each_requirement() -> None:
+    """As `--markdown` makes it; how each ended is the run's to say."""
+    rows = [line[2:].split(" | ") for line in DOCS.read_text().splitlines() if line.startswith("| C-")]
+    shown = {(*cells[:3], version) for cells in rows for version in cells[3].split(", ")}
+    asked = {
+        (entry.id.partition("/")[0], entry.text, entry.section, entry.version) for entry in requirements()
+    }
+    assert shown == asked
