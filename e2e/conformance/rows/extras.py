@@ -28,7 +28,9 @@ def joined_output(server: Server) -> None:
     expect.same(ran["output"], ran["stdout"] + ran["stderr"], "`output`")
 
 
-@requirement("C-133", "§3.1.2", "a runtime_session_hint is echoed by runtime_session_id and runtime_status")
+@requirement(
+    "C-133", "§3.1.2", "a runtime_session_hint is echoed by runtime_session_id and runtime_status", keyed=True
+)
 def runtime_session(server: Server) -> None:
     ran = server.run("echo ran", runtime_session_hint="v2:user:0123456789abcdef0123456789abcdef")
     expect.same(ran["stdout"], "ran\n", "stdout")

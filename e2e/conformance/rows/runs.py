@@ -136,7 +136,8 @@ def leaving(server: Server) -> None:
     expect.that(taken < 10, f"the next run of the session waited {taken:.0f} s")
     ticks = ran["stdout"].split()
     if not ticks:
-        raise NotOfferedError("runs do not share a sandbox: nothing of the first can be seen")
+        same = "the same" if ran["session_id"] == server.shared["storage_session_id"] else "another"
+        raise NotOfferedError(f"the next run was in {same} session and saw nothing of it: {ran['stderr']}")
     expect.same(ticks[0], ticks[-1], "the count a second later")
 
 
