@@ -5,7 +5,7 @@
 //   {"op": "upload", "path", "fields": [[name, value]], "files": [{"name", "base64"}]}
 //   {"op": "http", "method", "path", "query", "timeout_ms"?}
 //
-// Replies are {"result"} or {"error": {name, message}}. CODE_API_* give the client's version, base URL and key.
+// Replies are {"result"} or {"error": {name, message}}. CODE_API_* give the client's version, base URL, key and bearer token.
 import http from 'node:http';
 import readline from 'node:readline';
 import { Readable } from 'node:stream';
@@ -13,12 +13,15 @@ import axios from 'axios';
 import FormData from 'form-data';
 import { AIMessage } from '@langchain/core/messages';
 
-const { CODE_API_VERSION: version, CODE_API_BASE: base, CODE_API_KEY: key = '' } = process.env;
-const legacy = version.startsWith('3.1.');
+const { CODE_API_VERSION: version, CODE_API_BASE: base, CODE_API_KEY: key, CODE_API_BEARER: bearer } = process.env;
+const is = (...releases) => releases.some((release) => version.startsWith(`${release}.`));
+const legacy = is('2.4', '3.1');
+// Of 2.4 the model itself names the session whose files it wants; there is no bash.
+const sessionIsArgument = is('2.4');
 // What the clients log must not mix with the replies.
 for (const level of ['log', 'info', 'warn', 'debug']) console[level] = console.error;
 
-// 3.1 reads its endpoint when it is imported, and insists on a key.
+// Those before 3.9 read their endpoint when they are imported; the legacy ones insist on a key.
 process.env.LIBRECHAT_CODE_BASEURL = base;
 process.env.LIBRECHAT_CODE_API_KEY = key || 'unused';
 const agents = (module) => import(`./agents/esm/tools/${module}.mjs`);
@@ -27,16 +30,17 @@ const { ToolNode } = await agents('ToolNode');
 const createBashExecutionTool = legacy ? undefined : (await agents('BashExecutor')).createBashExecutionTool;
 
 const USER = '64b7f0000000000000000001';
-const headers = key ? { 'X-API-Key': key } : {};
+const headers = { ...(key && { 'X-API-Key': key }), ...(bearer && { Authorization: `Bearer ${bearer}` }) };
 const toBase = (path) => base.replace(/\/+$/, '') + path;
 // LibreChat before 0.8.4 kept its sockets open, which broke later calls; it is the harder client to serve.
 const request = axios.create(legacy ? {} : { httpAgent: new http.Agent({ keepAlive: false }) });
 
 function createTool(name, files) {
-  const common = { baseUrl: base, executionProfile: 'default', authHeaders: () => headers };
-  if (name === 'bash_tool') return createBashExecutionTool({ ...common, files });
-  if (!legacy) return createCodeExecutionTool({ user_id: USER, files, codeSessionKey: 'execute_code', ...common });
-  return createCodeExecutionTool({ user_id: USER, files, LIBRECHAT_CODE_API_KEY: process.env.LIBRECHAT_CODE_API_KEY });
+  if (legacy) return createCodeExecutionTool({ user_id: USER, files, LIBRECHAT_CODE_API_KEY: process.env.LIBRECHAT_CODE_API_KEY });
+  // What 3.2 is given and does not know goes out with the request.
+  const placed = is('3.2') ? {} : { baseUrl: base, executionProfile: 'default', codeSessionKey: 'execute_code' };
+  const common = { files, ...placed, authHeaders: () => headers };
+  return name === 'bash_tool' ? createBashExecutionTool(common) : createCodeExecutionTool({ user_id: USER, ...common });
 }
 
 const reading = ({ content, artifact, status }) => ({ content, artifact: artifact ?? null, status: status ?? 'success' });
@@ -56,16 +60,24 @@ function conversation(name, files) {
       sessions.set('execute_code', { session_id, files, lastUpdated: Date.now() });
     }
     const tools = legacy ? ['execute_code'] : ['execute_code', 'bash_tool'];
-    conversations.set(name, { sessions, node: new ToolNode({ tools: tools.map((t) => createTool(t)), sessions }) });
+    const primed = sessionIsArgument ? files : undefined;
+    conversations.set(name, { sessions, node: new ToolNode({ tools: tools.map((t) => createTool(t, primed)), sessions }) });
   }
   return conversations.get(name);
 }
 
+// What a model of 2.4 does: the session id of the last answer that told it one.
+const remembered = (read) => /^session_id: (\S+)$/m.exec(read)?.[1];
+
 async function turn({ conversation: name, tool, args, files = [] }) {
-  const { node, sessions } = conversation(name, files);
-  const message = new AIMessage({ content: '', tool_calls: [toolCall(tool, args)] });
-  const { messages } = await node.invoke({ messages: [message] });
-  return { ...reading(messages[0]), carried: sessions.get('execute_code')?.files ?? [] };
+  const state = conversation(name, files);
+  const { node, sessions } = state;
+  const given = state.told ? { ...args, session_id: state.told } : args;
+  const message = new AIMessage({ content: '', tool_calls: [toolCall(tool, given)] });
+  const { messages } = await node.invoke({ messages: [message] }, {});
+  if (sessionIsArgument) state.told = remembered(messages[0].content) ?? state.told;
+  const carried = sessionIsArgument ? [] : (sessions.get('execute_code')?.files ?? []);
+  return { ...reading(messages[0]), carried };
 }
 
 async function upload({ path, fields, files }) {

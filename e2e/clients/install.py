@@ -17,7 +17,8 @@ from pathlib import Path
 from e2e.cluster import cache
 
 HERE = Path(__file__).parent
-VERSIONS = ("3.1.63", "3.9.2")
+LEGACY = ("2.4.85", "3.1.63")
+VERSIONS = (*LEGACY, "3.2.57", "3.9.2")
 
 
 class InstallError(Exception):

@@ -19,6 +19,9 @@ Json = dict[str, Any]
 
 USER = "64b7f0000000000000000001"
 
+_BASH = """import subprocess, sys
+sys.exit(subprocess.run(["bash", "-c", {!r}, "bash", *sys.argv[1:]]).returncode)"""
+
 
 class ClientError(Exception):
     """What the real client threw."""
@@ -71,17 +74,20 @@ class Reply:
 class LibreChat:
     """Client of one version for one base URL. Not for several threads at once.
 
-    `legacy` ones (3.1) know `session_id` and `entity_id`; the others `storage_session_id`, `kind` and `id`.
+    `legacy` ones (2.4, 3.1) know `session_id` and `entity_id`; the others `storage_session_id`, `kind`, `id`.
+    `sessions` are the ids of all that came to be by its calls.
     """
 
-    def __init__(self, version: str, base: str, key: str | None = None) -> None:
+    def __init__(self, version: str, base: str, key: str | None = None, bearer: str | None = None) -> None:
         self.version = version
-        self.legacy = version.startswith("3.1.")
+        self.legacy = version in install.LEGACY
+        self.sessions: set[str] = set()
         self._conversations = itertools.count()
         self._process = subprocess.Popen(
             ["node", str(install.installed(version) / "driver.mjs")],
             env=_environment()
-            | {"CODE_API_VERSION": version, "CODE_API_BASE": base, "CODE_API_KEY": key or ""},
+            | {"CODE_API_VERSION": version, "CODE_API_BASE": base}
+            | {"CODE_API_KEY": key or "", "CODE_API_BEARER": bearer or ""},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -94,6 +100,9 @@ class LibreChat:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._process.terminate()
         with self._process:
             self._process.wait()
@@ -103,7 +112,7 @@ class LibreChat:
         return self._call("execute_code", {"lang": "py", "code": code} | _given(args), files)
 
     def bash(self, command: str, files: Sequence[Json] = (), args: Sequence[str] = ()) -> ToolMessage:
-        """`bash_tool`, or where the version has none `execute_code` in bash."""
+        """`bash_tool`, or where the version has none `execute_code`."""
         return self._call(*self.bash_call(command, args), files)
 
     def execute_code(self, lang: str, code: str) -> ToolMessage:
@@ -111,6 +120,8 @@ class LibreChat:
 
     def bash_call(self, command: str, args: Sequence[str] = ()) -> tuple[str, Json]:
         """The tool and the arguments by which a model of this version runs a command."""
+        if self.version.startswith("2.4."):
+            return "execute_code", {"lang": "py", "code": _BASH.format(command)} | _given(args)
         if self.legacy:
             return "execute_code", {"lang": "bash", "code": command} | _given(args)
         return "bash_tool", {"command": command} | _given(args)
@@ -169,13 +180,20 @@ class LibreChat:
         return reply["result"]
 
     def _call(self, tool: str, args: Json, files: Sequence[Json]) -> ToolMessage:
-        return _message(self.ask("call", tool=tool, args=args, files=list(files)))
+        return self.message(self.ask("call", tool=tool, args=args, files=list(files)))
+
+    def message(self, result: Json) -> ToolMessage:
+        """What the driver gave of a tool call."""
+        artifact = result["artifact"] or {}
+        self.sessions |= {artifact["session_id"]} if artifact.get("session_id") else set()
+        return ToolMessage(result["content"], artifact, result["status"], result.get("carried", []))
 
     def _request(self, method: str, path: str, query: Mapping[str, str]) -> Reply:
         result = self.ask("http", method=method, path=path, query=dict(query))
         return Reply(result["status"], result["headers"], base64.b64decode(result["base64"]))
 
     def _reference(self, answer: Json, file_id: str, name: str) -> Json:
+        self.sessions.add(answer["session_id"])
         if self.legacy:
             return {"id": file_id, "session_id": answer["session_id"], "name": name}
         session = answer["storage_session_id"]
@@ -202,13 +220,7 @@ class Conversation:
 
     def _turn(self, tool: str, args: Json) -> ToolMessage:
         where = {"conversation": self.name, "files": self.attachments}
-        return _message(self.client.ask("turn", tool=tool, args=args, **where))
-
-
-def _message(result: Json) -> ToolMessage:
-    return ToolMessage(
-        result["content"], result["artifact"] or {}, result["status"], result.get("carried", [])
-    )
+        return self.client.message(self.client.ask("turn", tool=tool, args=args, **where))
 
 
 def _given(args: Sequence[str]) -> Json:

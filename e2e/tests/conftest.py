@@ -5,8 +5,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from e2e.clients import install
-from e2e.clients.librechat import Conversation, LibreChat
 from e2e.targets import Target, kubectl, release
 from e2e.targets.embedded import embedded
 
@@ -16,8 +14,7 @@ PATIENCE = 150
 
 @pytest.fixture(scope="session")
 def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    # Every test leaves sandboxes behind, each with an interpreter of some 100 MB.
-    with embedded(tmp_path_factory.mktemp("embedded"), local_idle_seconds="20") as target:
+    with embedded(tmp_path_factory.mktemp("embedded"), local_idle_seconds="60") as target:
         yield target
 
 
@@ -40,21 +37,6 @@ def target(request: pytest.FixtureRequest) -> Target:
     return server
 
 
-@pytest.fixture(scope="session", params=install.VERSIONS)
-def client(target: Target, request: pytest.FixtureRequest) -> Iterator[LibreChat]:
-    """LibreChat's real client, old and new."""
-    with LibreChat(request.param, f"{target.url}/v1", target.key) as librechat:
-        yield librechat
-
-
-@pytest.fixture(scope="module")
-def chat(client: LibreChat) -> Conversation:
-    """A conversation whose calls all run in one sandbox, as it holds a file of theirs."""
-    conversation = client.conversation()
-    conversation.bash("echo kept > kept.txt")
-    return conversation
-
-
 @pytest.fixture(scope="session")
 def http(target: Target) -> Iterator[httpx.Client]:
     """Plain requests, for what the real clients do not send."""
@@ -69,7 +51,9 @@ def connected(target: Target) -> httpx.Client:
 @pytest.fixture(autouse=True)
 def _leave_no_sessions(request: pytest.FixtureRequest) -> Iterator[None]:
     """On a cluster a claimed session takes its place until it is idle for half an hour."""
-    on_cluster = "chart_release" in request.fixturenames or "cluster" in request.node.keywords
+    # Requirements share sandboxes, and end them themselves.
+    ours = "server" not in request.fixturenames
+    on_cluster = ours and ("chart_release" in request.fixturenames or "cluster" in request.node.keywords)
     before = _claimed() if on_cluster else set()
     yield
     if on_cluster and (made := _claimed() - before):
