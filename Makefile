@@ -36,7 +36,7 @@ types: .venv/.ready
 	@for part in crds operator api images charts docs e2e requirements; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
 
 unit: .venv/.ready .sandbox-venv/.ready .bubblewrap .tools
-	@$(PYTEST) -m "not cluster" crds operator api images charts e2e/cluster
+	@$(PYTEST) -m "not cluster" crds operator api images charts docs e2e/cluster
 
 contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node ## the real clients against the embedded default
 	@$(PYTEST) -m "not cluster" e2e/tests
