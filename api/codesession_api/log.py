@@ -51,8 +51,10 @@ def configure(level: str, *, machine: bool) -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).propagate = True
         logging.getLogger(name).handlers.clear()
-    for name in ("asyncio", "urllib3", "python_multipart"):
+    for name in ("asyncio", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Its warnings quote bytes of a malformed body.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 def _frames(info: ExceptionInfo) -> list[str]:

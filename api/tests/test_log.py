@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from codesession_api import log
+from codesession_api.errors import ApiError
+from codesession_api.multipart import parts
 
 
 def record(message: str = "%s happened", *args: object, **extra: object) -> logging.LogRecord:
@@ -50,3 +53,25 @@ def test_of_an_exception_only_type_and_place_are_told(formatter: logging.Formatt
     assert "secret" not in line
     assert "ValueError" in line
     assert "test_log.py" in line
+
+
+@pytest.fixture
+def _as_before() -> Iterator[None]:
+    root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
+    level = root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("_as_before")
+async def test_a_malformed_form_is_not_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("debug", machine=True)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"--x\r\nno header at all\r\r\r"
+
+    with pytest.raises(ApiError):
+        async for _ in parts("multipart/form-data; boundary=x", body()):
+            pass
+    assert capsys.readouterr().err == ""
