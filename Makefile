@@ -8,8 +8,10 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 8000
 PYTHON ?= python3
 BIN := .venv/bin
-# Several test runs share two cores: unit tests stay in one process.
 PYTEST := $(BIN)/pytest
+# Most unit tests wait for processes and clocks: a few at one time, each file's in order. MinIO and servers that a
+# file shares are started once per process.
+PARALLEL := -n 3 --dist loadfile
 
 .PHONY: help run test check lint types unit contract e2e bench cluster cluster-down images crds manifests docs lock clean
 
@@ -36,7 +38,7 @@ types: .venv/.ready
 	@for part in crds operator api images charts docs e2e requirements; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
 
 unit: .venv/.ready .sandbox-venv/.ready .bubblewrap .tools
-	@$(PYTEST) -m "not cluster" crds operator api images charts docs e2e/cluster
+	@$(PYTEST) $(PARALLEL) -m "not cluster" crds operator api images charts docs e2e/cluster
 
 contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node ## the real clients against the embedded default
 	@$(PYTEST) -m "not cluster" e2e/tests
