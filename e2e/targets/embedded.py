@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
+import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from e2e.targets import Target, TargetError
@@ -17,8 +19,12 @@ _ANNOUNCED = re.compile(r"answers on (http://\S+)/v1; isolation: (\S+)")
 
 
 @contextlib.contextmanager
-def embedded(directory: Path, **settings: str) -> Iterator[Target]:
-    """A server with its files below `directory`; `settings` are `CODESESSION_*` without the prefix."""
+def embedded(directory: Path, tenants: Sequence[str] = (), **settings: str) -> Iterator[Target]:
+    """A server with its files below `directory`, which asks for keys if there are `tenants`; `settings` are
+    `CODESESSION_*` without the prefix."""
+    keys = {tenant: secrets.token_urlsafe(24) for tenant in tenants}
+    if keys:
+        settings |= {"auth": "api-key", "api_keys_file": str(_keys_file(directory, keys))}
     given = {f"CODESESSION_{name.upper()}": value for name, value in settings.items()}
     with (directory / "server.log").open("w+") as log:
         server = subprocess.Popen(
@@ -30,9 +36,16 @@ def embedded(directory: Path, **settings: str) -> Iterator[Target]:
         )
         with server:
             try:
-                yield Target("embedded", _announced(server, Path(log.name)))
+                yield Target("embedded", _announced(server, Path(log.name)), tuple(keys.values()))
             finally:
                 server.terminate()
+
+
+def _keys_file(directory: Path, keys: Mapping[str, str]) -> Path:
+    path = directory / "keys"
+    lines = [f"{tenant}:{hashlib.sha256(key.encode()).hexdigest()}\n" for tenant, key in keys.items()]
+    path.write_text("".join(lines))
+    return path
 
 
 def _environment() -> dict[str, str]:

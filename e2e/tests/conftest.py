@@ -14,7 +14,9 @@ PATIENCE = 150
 
 @pytest.fixture(scope="session")
 def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    with embedded(tmp_path_factory.mktemp("embedded"), local_idle_seconds="60") as target:
+    """It asks for keys as a cluster does, so that the same holds of both."""
+    directory = tmp_path_factory.mktemp("embedded")
+    with embedded(directory, ("alice", "bob"), local_idle_seconds="60") as target:
         yield target
 
 

@@ -1,0 +1,24 @@
+"""`codesession local` as `make run` starts it: nobody is asked for a key, on loopback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from e2e.targets.embedded import embedded
+
+
+@pytest.mark.sandbox
+def test_it_answers_without_a_key(tmp_path: Path) -> None:
+    with embedded(tmp_path) as target:
+        answer = httpx.post(
+            f"{target.url}/v1/exec",
+            json={"lang": "py", "code": "print(40 + 2)"},
+            headers={"X-API-Key": "whatever"},
+            timeout=60,
+            trust_env=False,
+        )
+    assert answer.json()["stdout"] == "42\n"
+    assert not target.keys
