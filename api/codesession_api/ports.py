@@ -33,13 +33,17 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """One program to run. `timeout` is in seconds of wall time; the environment's own limit caps it."""
+    """One program to run. `timeout` is in seconds of wall time; the environment's own limit caps it.
+
+    With `live` a Python program finds the variables of the sandbox's live runs before it.
+    """
 
     run_id: str
     language: str
     code: str
     args: Sequence[str] = ()
     timeout: float = 120.0
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,7 +223,14 @@ async def test_a_run_is_sent_and_its_result_put_together() -> None:
         spec = RunSpec("run-1", "py", "print('ä')", args=["a"], timeout=99)
         running = asyncio.create_task(session(connection).run(spec))
         channel, opened = await peer.opened()
-        assert opened == {"op": "run", "run": "run-1", "lang": "py", "args": ["a"], "timeout_ms": 10_000}
+        assert opened == {
+            "op": "run",
+            "run": "run-1",
+            "lang": "py",
+            "args": ["a"],
+            "timeout_ms": 10_000,
+            "live": False,
+        }
         assert await peer.receive() == Frame(Kind.DATA, channel, "print('ä')".encode())
         assert await peer.receive() == Frame(Kind.EOF, channel)
         peer.send(

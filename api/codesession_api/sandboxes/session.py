@@ -116,6 +116,7 @@ class Session:
             "lang": spec.language,
             "args": list(spec.args),
             "timeout_ms": round(timeout * 1000),
+            "live": spec.live,
         }
         code: bytes | None = spec.code.encode("utf-8", "replace")
         while True:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from codesession_runner.capture import Capture
 from codesession_runner.frames import Kind
-from codesession_runner.interpreters import Interpreters
-from codesession_runner.pool import Child, Exit
+from codesession_runner.interpreters import LOST, Interpreters
+from codesession_runner.pool import Child, Exit, LiveChild
 from codesession_runner.program import Program
 from codesession_runner.run import Outcome, Run
 from codesession_runner.settings import Settings
@@ -41,6 +41,7 @@ class Attempt:
         self._loop = asyncio.get_running_loop()
         self._captures = [self._capture(kind) for kind in (Kind.STDOUT, Kind.STDERR)]
         self._timers: list[asyncio.TimerHandle] = []
+        self._over = False
 
     @property
     def truncated(self) -> bool:
@@ -52,17 +53,22 @@ class Attempt:
         try:
             if not self._start(path):
                 return None
-            exit_ = await self._child.exited
+            exit_ = await self._child.ended()
+            if self.verdict is not None:
+                exit_ = await self._child.exited
+            self._over = True
             self.wall = time.perf_counter() - started
             begun, self.out_of_memory = self._child.reports()
             await self._clean_up()
+            if self._run.live and begun and not self._staying():
+                self._run.write(Kind.STDERR, LOST)
             return exit_ if begun or self.verdict else None
         finally:
             self._release()
 
     def stop(self, verdict: Outcome, *, grace: float = TERM_SECONDS) -> None:
         """End the program: SIGTERM, after `grace` seconds SIGKILL; the first verdict stands."""
-        if self.verdict is not None or self._child.exited.done():
+        if self.verdict is not None or self._over or self._child.exited.done():
             return
         self.verdict = verdict
         if grace:
@@ -76,7 +82,8 @@ class Attempt:
             args=list(self._run.args),
             interpreter=self._run.language.interpreter,
             directory=self._settings.workspace,
-            limits=_limits(self._settings, self._run.timeout),
+            limits=_limits(self._settings, None if self._run.live else self._run.timeout),
+            live=self._run.live,
         )
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -116,11 +123,22 @@ class Attempt:
 
     async def _clean_up(self) -> None:
         self._cancel_timers()
+        if live := self._staying():
+            live.rest()
+            await self._interpreters.sweep(live)
+            for capture in self._captures:
+                capture.drain()
+            return
         await self._interpreters.sweep()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN_SECONDS):
                 for capture in self._captures:
                     await capture.closed.wait()
+
+    def _staying(self) -> LiveChild | None:
+        """The child, if it is to have another program."""
+        child = self._child
+        return child if isinstance(child, LiveChild) and not child.gone else None
 
     def _later(self, seconds: float, callback: Callable[..., object], *args: object) -> None:
         self._timers.append(self._loop.call_later(seconds, callback, *args))
@@ -134,18 +152,19 @@ class Attempt:
         self._run.on_cancel = lambda: None
         for capture in self._captures:
             capture.close()
-        self._child.close()
+        if not self._staying():
+            self._child.close()
 
 
-def _limits(settings: Settings, timeout: float) -> list[tuple[int, int]]:
-    # Wall time is what ends a run; processor time is the kernel's own bound should the runner be slow.
-    processor = math.ceil(timeout + TERM_SECONDS) * (os.cpu_count() or 1)
+def _limits(settings: Settings, timeout: float | None) -> list[tuple[int, int]]:
     limits = [
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, processor),
         (resource.RLIMIT_FSIZE, settings.file_bytes),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
     ]
+    if timeout is not None:  # of a process that ends with its run
+        # Wall time is what ends a run; processor time is the kernel's own bound should the runner be slow.
+        limits.append((resource.RLIMIT_CPU, math.ceil(timeout + TERM_SECONDS) * (os.cpu_count() or 1)))
     if settings.memory_bytes:
         limits.append((resource.RLIMIT_DATA, settings.memory_bytes))
     return limits

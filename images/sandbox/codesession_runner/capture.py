@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -35,6 +36,13 @@ class Capture:
             self.closed.set()
             self._loop.remove_reader(self._reader)
             os.close(self._reader)
+
+    def drain(self) -> None:
+        """Take what is left and close, though someone may hold the other end still."""
+        with contextlib.suppress(BlockingIOError):
+            while not self.closed.is_set():
+                self._read()
+        self.close()
 
     def _read(self) -> None:
         data = os.read(self._reader, _READ)

@@ -1,8 +1,8 @@
-"""A forked child: waits for its one program, then becomes it.
+"""A forked child: waits for its one program, then becomes it; or stays, and runs one after another (`live`).
 
 Nothing of the sandbox is left in it by then: every descriptor but the three of the program is closed, and one
-socket that tells the runner two things at most: that the program began, and that it ran out of memory. The
-program may find that socket and lie; it can only mislabel its own end.
+socket that tells the runner few things: that the program began, that it ran out of memory, and, in a child
+that stays, that it ended. The program may find that socket and lie; it can only mislabel its own end.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import socket
 import sys
 from typing import NoReturn
 
+from codesession_runner import figures, live
 from codesession_runner.interpreter import flush_on_sigterm, rehearse, run_file
 from codesession_runner.processes import set_dumpable
 from codesession_runner.program import BEGUN, MAX_REQUEST, OUT_OF_MEMORY, Program
+from codesession_runner.streams import connect
 
 _CANNOT_EXECUTE = 127
 
@@ -28,7 +30,7 @@ def main(runner: socket.socket) -> NoReturn:
         _prepare(runner)
         request, descriptors, _, _ = socket.recv_fds(runner, MAX_REQUEST, 3)
         if request:
-            _become(Program.decode(request), descriptors, runner)
+            _begin(Program.decode(request), descriptors, runner)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
@@ -54,15 +56,20 @@ def _prepare(runner: socket.socket) -> None:
     rehearse()
 
 
-def _become(program: Program, descriptors: list[int], runner: socket.socket) -> NoReturn:
+def _begin(program: Program, descriptors: list[int], runner: socket.socket) -> NoReturn:
     set_dumpable(True)
-    for target, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, target)
-        os.close(descriptor)
     for number, value in program.limits:
         _limit(number, value)
     with contextlib.suppress(OSError):
         os.chdir(program.directory)
+    figures.belong_to(program.directory)
+    if program.live:
+        live.serve(program, descriptors, runner)
+    _become(program, descriptors, runner)
+
+
+def _become(program: Program, descriptors: list[int], runner: socket.socket) -> NoReturn:
+    connect(descriptors)
     runner.send(BEGUN)
     if program.interpreter is not None:
         _execute(program.interpreter, [program.path, *program.args])

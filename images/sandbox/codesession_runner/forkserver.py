@@ -19,7 +19,7 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from codesession_runner import child
+from codesession_runner import child, figures
 from codesession_runner.processes import set_dumpable
 
 MAX_MESSAGE = 4096
@@ -32,6 +32,7 @@ def main(control: socket.socket, preload: Iterable[str]) -> None:
         # An image without the module is a smaller image; one that breaks is no reason to have no Python.
         with contextlib.suppress(Exception):
             importlib.import_module(module)
+    figures.watch()
     gc.collect()
     gc.freeze()
     _Server(control).serve()

@@ -21,40 +21,66 @@ from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 
+from codesession_runner import figures
+
+_INTERRUPTED = 130
+
 
 def run_file(path: str, args: list[str], *, import_from: str, on_memory_error: Callable[[], object]) -> int:
     """Run to the end, the exit handlers included, and return the exit status."""
-    source, main = _load(path)
-    sys.argv = [path, *args]
+    main = new_main()
     sys.path[0] = import_from
-    try:
-        status = _run(source, main, on_memory_error)
-    except SystemExit as error:  # from the user's own sys.excepthook
-        status = _exit_status(error)
-    _finalize(main)
+    status = run_in(main, path, args, on_memory_error=on_memory_error, on_interrupt=_die_of_interrupt)
+    finalize(main)
     return status
+
+
+def new_main() -> ModuleType:
+    """The namespace of a program that begins."""
+    main = ModuleType("__main__")
+    main.__dict__.update(__builtins__=builtins, __annotations__={})
+    return main
+
+
+def run_in(
+    main: ModuleType,
+    path: str,
+    args: list[str],
+    *,
+    on_memory_error: Callable[[], object],
+    on_interrupt: Callable[[], object] = lambda: None,
+) -> int:
+    """Run a file in a namespace, to the end of its last line, and return its exit status."""
+    source = _load(main, path)
+    sys.argv = [path, *args]
+    try:
+        return _run(source, main, on_memory_error, on_interrupt)
+    except SystemExit as error:  # from the user's own sys.excepthook
+        return _exit_status(error)
 
 
 def rehearse() -> None:
     """Do what `run_file` does, as far as it leaves no trace."""
-    _, main = _load(__file__)
-    _run(b"print(end='')", main, lambda: None)
-    _flush()
+    main = new_main()
+    _load(main, __file__)
+    _run(b"print(end='')", main, lambda: None, lambda: None)
+    flush()
     gc.collect()
     del linecache.cache[__file__], sys.modules["__main__"]
 
 
-def _load(path: str) -> tuple[bytes, ModuleType]:
+def _load(main: ModuleType, path: str) -> bytes:
     source = Path(path).read_bytes()
-    main = ModuleType("__main__")
-    main.__dict__.update(__file__=path, __builtins__=builtins, __annotations__={})
+    main.__dict__["__file__"] = path
     sys.modules["__main__"] = main
     lines = source.decode(errors="replace").splitlines(keepends=True)
     linecache.cache[path] = (len(source), None, lines, path)
-    return source, main
+    return source
 
 
-def _run(source: bytes, main: ModuleType, on_memory_error: Callable[[], object]) -> int:
+def _run(
+    source: bytes, main: ModuleType, on_memory_error: Callable[[], object], on_interrupt: Callable[[], object]
+) -> int:
     try:
         code: CodeType = compile(source, main.__dict__["__file__"], "exec", dont_inherit=True)
         exec(code, main.__dict__)  # noqa: S102
@@ -62,9 +88,8 @@ def _run(source: bytes, main: ModuleType, on_memory_error: Callable[[], object])
         return _exit_status(error)
     except KeyboardInterrupt as error:
         _print_exception(error)
-        _flush()
-        _die_of(signal.SIGINT)
-        return 130
+        on_interrupt()
+        return _INTERRUPTED
     except BaseException as error:
         if isinstance(error, MemoryError):
             on_memory_error()
@@ -93,14 +118,16 @@ def _exit_status(error: SystemExit) -> int:
     return 1
 
 
-def _finalize(main: ModuleType) -> None:
+def finalize(main: ModuleType) -> None:
+    """What an interpreter does when its program has ended, as far as anyone could notice."""
     steps: list[Callable[[], object]] = [
         threading._shutdown,  # type: ignore[attr-defined]
+        figures.save_open,
         atexit._run_exitfuncs,
-        _flush,  # first, since files in a cycle are finalised from their descriptors up
+        flush,  # first, since files in a cycle are finalised from their descriptors up
         main.__dict__.clear,
         gc.collect,
-        _flush,
+        flush,
     ]
     for step in steps:
         try:
@@ -110,7 +137,7 @@ def _finalize(main: ModuleType) -> None:
                 sys.excepthook(type(error), error, error.__traceback__)
 
 
-def _flush() -> None:
+def flush() -> None:
     """Write out what the program left in buffers: the standard streams, and files that it never closed."""
     for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
         with contextlib.suppress(Exception):
@@ -129,7 +156,7 @@ def flush_on_sigterm() -> None:
     """
 
     def flush_and_die(number: int, frame: FrameType | None) -> None:
-        _flush()
+        flush()
         _die_of(signal.SIGTERM)
 
     def replace(old: object, new: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
@@ -142,6 +169,11 @@ def flush_on_sigterm() -> None:
         before=lambda: replace(flush_and_die, signal.SIG_DFL),
         after_in_parent=lambda: replace(signal.SIG_DFL, flush_and_die),
     )
+
+
+def _die_of_interrupt() -> None:
+    flush()
+    _die_of(signal.SIGINT)
 
 
 def _die_of(number: signal.Signals) -> None:

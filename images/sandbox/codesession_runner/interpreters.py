@@ -15,14 +15,17 @@ import signal
 import sys
 from collections.abc import Mapping
 
-from codesession_runner.pool import Child, ChildPool, Exit
-from codesession_runner.processes import run_processes, send_signal
+from codesession_runner.frames import Kind
+from codesession_runner.pool import Child, ChildPool, Exit, LiveChild
+from codesession_runner.processes import is_zombie, run_processes, send_signal
 from codesession_runner.run import Run
 from codesession_runner.settings import Settings
 
 _SWEEP_SECONDS = 3.0
 _IMPORT = re.compile(rb"\b(?:import|from)\s+([^\n;#()]+)")
 _LOOK_AT = 64 * 1024
+LOST = b"The variables of this session are lost, for its Python has ended. Its files are kept.\n"
+"""Said by the run that ends a live interpreter and, since nobody may have heard that one, by the next."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class Interpreters:
         if settings.preload:
             self._loaded = ChildPool(settings.ready_children, settings.preload, environment)
         self._pools = {self._plain, self._loaded}
+        self._live: LiveChild | None = None
         self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
@@ -41,8 +45,20 @@ class Interpreters:
 
     async def take(self, run: Run) -> Child:
         """A child for a run; waits for one if need be."""
+        if run.live:
+            return await self._take_live(run)
         loaded = run.language.interpreter is None and imports_packages(run.code)
         return await (self._loaded if loaded else self._plain).take()
+
+    async def _take_live(self, run: Run) -> LiveChild:
+        """The one that live runs share, or a new one when it is gone, which the run is told."""
+        if self._live is not None and self._live.gone:
+            if self._live.used:
+                run.write(Kind.STDERR, LOST)
+            self._live = None
+        if self._live is None:
+            self._live = LiveChild(await self._loaded.take())
+        return self._live
 
     def replenish(self) -> None:
         """Make up for what was taken or killed."""
@@ -73,17 +89,21 @@ class Interpreters:
         """The processes of a run: all below this one without the pools' own, of which only `child` counts."""
         return run_processes({pool.server for pool in self._pools}, child.pid if child else 0)
 
-    async def sweep(self) -> None:
-        """Kill all that a run has left behind, when its child has ended."""
+    async def sweep(self, live: Child | None = None) -> None:
+        """Kill all that a run has left behind, when its child has ended, or is one that stays."""
         started = self._loop.time()
         pause = 0.001
+        killed: set[int] = set()
         while True:
             self.reap()
-            left = self.processes()
+            left = self.processes(live)
+            if live is not None:  # it waits for its own only when it goes on
+                left = {pid for pid in left - {live.pid} if pid not in killed or not is_zombie(pid)}
             if not left:
                 return
             for pid in left:
                 send_signal(pid, signal.SIGKILL)
+            killed |= left
             if self._loop.time() - started > _SWEEP_SECONDS:
                 if os.getpid() != 1:
                     logger.error("processes of a run fork faster than they can be killed")

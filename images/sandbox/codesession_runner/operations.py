@@ -50,15 +50,16 @@ class Operations:
 
 
 async def run(self: Operations, request: Request, channel: Channel) -> End:
-    """`{run, lang, args, timeout_ms}` and the code as DATA: run it, or follow the run that has this id."""
+    """`{run, lang, args, timeout_ms, live}` and the code as DATA: run it, or follow the run of this id."""
     run_id = _run_id(request)
     found = self.runs.find(run_id)
     if found is None:
         language, args, timeout = _language(self, request), _args(request), _timeout(self, request)
+        live = _live(request, language)
         code = await channel.read(MAX_CODE)
         found = self.runs.find(run_id)  # another connection may have been quicker
         if found is None:
-            found = Run(run_id, language, code, args, timeout)
+            found = Run(run_id, language, code, args, timeout, live)
             self.runs.submit(found)
     return await _follow(self, found, channel)
 
@@ -177,6 +178,13 @@ def _timeout(self: Operations, request: Request) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
         raise OperationError("bad_request", "timeout_ms must be a positive number")
     return min(value / 1000, self.run_seconds)
+
+
+def _live(request: Request, language: Language) -> bool:
+    live = request.get("live", False)
+    if not isinstance(live, bool):
+        raise OperationError("bad_request", "live must be true or false")
+    return live and language.name == "py"
 
 
 def _tag(request: Request) -> str:

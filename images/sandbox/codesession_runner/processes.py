@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _OOM_EVENTS = (Path("/sys/fs/cgroup/memory.events"), Path("/sys/fs/cgroup/memory/memory.oom_control"))
@@ -34,6 +35,11 @@ def set_dumpable(allowed: bool) -> None:
 def become_subreaper() -> None:
     """Have orphaned descendants become children of this process, as they do for PID 1."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent ends, be it stopped or not."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def send_signal(pid: int, number: signal.Signals) -> None:
@@ -103,14 +109,26 @@ def _pids() -> Iterator[int]:
 
 def _parent(pid: int) -> int | None:
     """The parent of a process, or None when it is gone."""
+    status = _status(pid)
+    return int(status[1]) if status else None
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended and is not yet waited for, or is gone."""
+    status = _status(pid)
+    return status is None or status[0] == b"Z"
+
+
+def _status(pid: int) -> list[bytes] | None:
+    """What follows the command in /proc/<pid>/stat: state, parent and more; None when it is gone."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         # The command in parentheses may hold spaces and parentheses of its own.
-        return int(os.read(descriptor, 512).rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
+        return os.read(descriptor, 512).rpartition(b")")[2].split()
+    except OSError:
         return None
     finally:
         os.close(descriptor)

@@ -1,8 +1,12 @@
-"""What the runner and a ready child say to each other: one request, and two words back."""
+"""What the runner and a ready child say to each other: one request, and two words back.
+
+A live child takes one request after another, and says when each has ended.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 
 MAX_REQUEST = 160 * 1024
@@ -10,6 +14,8 @@ MAX_REQUEST = 160 * 1024
 
 BEGUN = b"begun"
 OUT_OF_MEMORY = b"memory"
+MAX_WORD = 64
+_ENDED = re.compile(rb"ended ([0-9]{1,3}) ([0-9]{1,15})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,8 @@ class Program:
     """The program that is given the file; None for the Python that is running already."""
     directory: str
     limits: list[tuple[int, int]]
+    live: bool = False
+    """Whether the child stays, with all that the program leaves in it, and waits for the next."""
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode()
@@ -29,3 +37,14 @@ class Program:
     @classmethod
     def decode(cls, data: bytes) -> Program:
         return cls(**json.loads(data))
+
+
+def ended(status: int, cpu: float) -> bytes:
+    """The word of a live child whose program has ended with `status`, after `cpu` processor seconds."""
+    return b"ended %d %d" % (status, cpu * 1e6)
+
+
+def parse_ended(word: bytes) -> tuple[int, float] | None:
+    """Exit status and processor seconds, or None of another word; the program may have sent any."""
+    found = _ENDED.fullmatch(word)
+    return (int(found[1]) & 0xFF, int(found[2]) / 1e6) if found else None

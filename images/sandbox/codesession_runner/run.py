@@ -33,6 +33,8 @@ class Run:
     args: Sequence[str]
     timeout: float
     """Seconds of wall time from its start, not from its submission."""
+    live: bool = False
+    """Whether it finds the variables of the live runs before it, and leaves its own."""
     output: dict[Kind, bytearray] = field(
         default_factory=lambda: {Kind.STDOUT: bytearray(), Kind.STDERR: bytearray()}
     )
