@@ -286,6 +286,38 @@ async def test_a_hint_leads_to_its_owners_oldest_live_session(sandboxes: Sandbox
 
 
 @isolated
+async def test_live_runs_share_an_interpreter(sandboxes: Sandboxes) -> None:
+    sandbox = await sandboxes.claim(ALICE)
+    begin = """
+        import os, subprocess, threading, time
+        def count():
+            while True:
+                time.sleep(0.01)
+                n[0] += 1
+        n = [0]
+        threading.Thread(target=count, daemon=True).start()
+        sleeping = subprocess.Popen(["sleep", "600"])
+        if not os.fork():
+            os.setsid()
+            time.sleep(600)
+    """
+    assert (await run(sandbox, begin, live=True)).exit_code == 0
+    before = int((await run(sandbox, "print(n[0])", live=True)).stdout)
+    await asyncio.sleep(1)
+    after = await run(sandbox, "print(n[0]); print(sleeping.poll())", live=True)
+    counted, ended = after.stdout.split()
+    assert (ended, after.stderr) == (b"-9", b"")
+    assert int(counted) < before + 50
+    fresh = await run(sandbox, "print('n' in globals())")
+    assert fresh.stdout == b"False\n"
+    late = await run(sandbox, "time.sleep(60)", live=True, timeout=1)
+    assert late.outcome is Outcome.TIMEOUT
+    anew = await run(sandbox, "print('n' in globals())", live=True)
+    assert (anew.stdout, b"variables of this session are lost" in anew.stderr) == (b"False\n", True)
+    await sandboxes.delete(sandbox.session_id, ALICE)
+
+
+@isolated
 async def test_a_session_is_found_by_its_owner_alone(sandboxes: Sandboxes) -> None:
     sandbox = await sandboxes.claim(ALICE)
     assert is_id(sandbox.session_id)

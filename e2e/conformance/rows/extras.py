@@ -45,3 +45,31 @@ def run_exec(server: Server) -> None:
     request = {"lang": "bash", "code": "echo ran", "files": [server.shared]}
     answer = expect.offered(server.send("POST", "/run/exec", json=request))
     expect.same(answer.json()["stdout"], "ran\n", "stdout")
+
+
+@requirement("C-135", "F14", "a session_id that is alive keeps Python's variables; other calls are fresh")
+def variables(server: Server) -> None:
+    session = server.fresh("print('begun')", lang="py")["session_id"]
+    server.fresh("x = 41", lang="py", session_id=session)
+    kept = server.fresh("print(globals().get('x', 0) + 1)", lang="py", session_id=session)
+    if kept["session_id"] != session or kept["stdout"] == "1\n":
+        raise NotOfferedError("variables are not kept")
+    expect.same(kept["stdout"], "42\n", f"stdout (stderr: {kept['stderr']!r})")
+    expect.same(server.fresh("print('x' in globals())", lang="py")["stdout"], "False\n", "of another call")
+    lost = server.fresh("import os; os._exit(1)", lang="py", session_id=session)
+    expect.within("variables", lost["stderr"], "stderr of a call that ends the interpreter")
+    after = server.fresh("print('x' in globals())", lang="py", session_id=session)
+    expect.same((after["session_id"], after["stdout"]), (session, "False\n"), "the next call")
+
+
+@requirement("C-136", "F16", "figures that are shown or left open become PNG files, those saved do not twice")
+def figures(server: Server) -> None:
+    plot = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\n"
+    shown = server.run(plot + "plt.show()\nplt.plot([3])\n", lang="py")
+    images = [file["name"] for file in shown["files"] if file["name"].endswith(".png")]
+    if not images:
+        raise NotOfferedError("figures are not captured")
+    expect.same(len(images), 2, f"the number of figures (stderr: {shown['stderr']!r})")
+    saved = server.run(plot + "plt.savefig('mine.png')\nplt.show()\n", lang="py")
+    changed = [file["name"] for file in saved["files"] if not file.get("inherited")]
+    expect.same(changed, ["mine.png"], "the files of a figure that was saved")

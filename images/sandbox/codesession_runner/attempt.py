@@ -61,7 +61,7 @@ class Attempt:
             begun, self.out_of_memory = self._child.reports()
             await self._clean_up()
             if self._run.live and begun and not self._staying():
-                self._run.write(Kind.STDERR, LOST)
+                self._run.note(LOST)
             return exit_ if begun or self.verdict else None
         finally:
             self._release()
@@ -111,7 +111,7 @@ class Attempt:
         """Where no kernel limit counts a run's processes alone (gVisor has none at all), this does."""
         self._interpreters.resume()
         if len(self._interpreters.processes(self._child)) > self._settings.processes:
-            self._run.write(Kind.STDERR, b"killed: more than %d processes\n" % self._settings.processes)
+            self._run.note(b"killed: more than %d processes" % self._settings.processes)
             self.stop(Outcome.SIGNAL, grace=0)
         else:
             self._later(WATCH_SECONDS, self._watch)

@@ -15,7 +15,6 @@ import signal
 import sys
 from collections.abc import Mapping
 
-from codesession_runner.frames import Kind
 from codesession_runner.pool import Child, ChildPool, Exit, LiveChild
 from codesession_runner.processes import is_zombie, run_processes, send_signal
 from codesession_runner.run import Run
@@ -24,7 +23,7 @@ from codesession_runner.settings import Settings
 _SWEEP_SECONDS = 3.0
 _IMPORT = re.compile(rb"\b(?:import|from)\s+([^\n;#()]+)")
 _LOOK_AT = 64 * 1024
-LOST = b"The variables of this session are lost, for its Python has ended. Its files are kept.\n"
+LOST = b"The variables of this session are lost, for its Python has ended. Its files are kept."
 """Said by the run that ends a live interpreter and, since nobody may have heard that one, by the next."""
 
 logger = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ class Interpreters:
         """The one that live runs share, or a new one when it is gone, which the run is told."""
         if self._live is not None and self._live.gone:
             if self._live.used:
-                run.write(Kind.STDERR, LOST)
+                run.note(LOST)
             self._live = None
         if self._live is None:
             self._live = LiveChild(await self._loaded.take())

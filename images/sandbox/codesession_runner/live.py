@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from types import ModuleType
 from typing import NoReturn
 
@@ -76,9 +77,14 @@ def _join_threads() -> None:
     """Wait for what a program waits for at its end; workers that wait for work would keep it for ever."""
     pool = sys.modules.get("concurrent.futures.thread")
     workers = pool._threads_queues if pool else {}
-    for thread in threading.enumerate():
-        if not (thread.daemon or thread in workers or thread is threading.current_thread()):
-            thread.join()
+
+    def awaited() -> Iterator[threading.Thread]:
+        for thread in threading.enumerate():
+            if not (thread.daemon or thread in workers or thread is threading.current_thread()):
+                yield thread
+
+    while thread := next(awaited(), None):
+        thread.join()
 
 
 def _reap() -> None:

@@ -55,6 +55,11 @@ class Run:
         self.output[kind] += data
         self._news.set()
 
+    def note(self, line: bytes) -> None:
+        """Add a line of the runner's own to stderr."""
+        said = self.output[Kind.STDERR]
+        self.write(Kind.STDERR, (b"\n" if said and not said.endswith(b"\n") else b"") + line + b"\n")
+
     def end(self, result: Mapping[str, Any]) -> None:
         self.code = b""
         self.result = result
