@@ -14,7 +14,8 @@ from collections.abc import Callable
 from codesession_runner.capture import Capture
 from codesession_runner.frames import Kind
 from codesession_runner.interpreters import LOST, Interpreters
-from codesession_runner.pool import Child, Exit, LiveChild
+from codesession_runner.live_child import LiveChild
+from codesession_runner.pool import Child, Exit
 from codesession_runner.program import Program
 from codesession_runner.run import Outcome, Run
 from codesession_runner.settings import Settings
@@ -54,7 +55,7 @@ class Attempt:
             if not self._start(path):
                 return None
             exit_ = await self._child.ended()
-            if self.verdict is not None:
+            if self.verdict is not None:  # it is not to have another program, though this one has just ended
                 exit_ = await self._child.exited
             self._over = True
             self.wall = time.perf_counter() - started

@@ -15,7 +15,8 @@ import signal
 import sys
 from collections.abc import Mapping
 
-from codesession_runner.pool import Child, ChildPool, Exit, LiveChild
+from codesession_runner.live_child import LiveChild
+from codesession_runner.pool import Child, ChildPool, Exit
 from codesession_runner.processes import is_zombie, run_processes, send_signal
 from codesession_runner.run import Run
 from codesession_runner.settings import Settings

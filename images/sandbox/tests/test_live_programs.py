@@ -117,6 +117,7 @@ async def test_each_run_has_arguments_exit_codes_and_processor_time_of_its_own(f
     answer = await live(fresh, "print(sys.argv[1:]); sys.exit('no')")
     assert (answer.stdout, answer.stderr, answer.end["exit_code"]) == (b"[]\n", b"no\n", 1)
     assert answer.end["cpu_ms"] < 500
+    assert (await live(fresh, "import os; os._exit(0)")).end["cpu_ms"] < 500
 
 
 async def test_files_that_stay_open_are_written(fresh: Client) -> None:
