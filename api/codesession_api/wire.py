@@ -58,6 +58,8 @@ class ExecRequest(BaseModel):
     args: list[str] = []
     files: list[FileRef] = []
     session_id: str | None = None
+    """Of an earlier answer. While it is alive, its files are there, and in Python the variables of the calls
+    that named it so."""
     entity_id: str | None = None
     user_id: str | None = None
     timeout: float | None = Field(None, allow_inf_nan=False)

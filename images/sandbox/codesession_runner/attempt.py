@@ -56,7 +56,8 @@ class Attempt:
                 return None
             exit_ = await self._child.ended()
             if self.verdict is not None:  # it is not to have another program, though this one has just ended
-                exit_ = await self._child.exited
+                await self._child.exited
+                exit_ = await self._child.ended()
             self._over = True
             self.wall = time.perf_counter() - started
             begun, self.out_of_memory = self._child.reports()
