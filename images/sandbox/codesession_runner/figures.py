@@ -141,7 +141,7 @@ def _save(figure: Any, number: int) -> None:
         figure.savefig(image, format="png", bbox_inches="tight")
         _write(image.getvalue())
     except Exception as error:
-        _saved.add(figure)
+        _note(figure)
         print(f"figure {number} was not saved: {error!r}", file=sys.stderr)  # noqa: T201
 
 
