@@ -55,6 +55,7 @@ class Interpreters:
         if self._live is not None and self._live.gone:
             if self._live.used:
                 run.note(LOST)
+            self._live.close()
             self._live = None
         if self._live is None:
             self._live = LiveChild(await self._loaded.take())

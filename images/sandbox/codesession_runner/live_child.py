@@ -40,7 +40,6 @@ class LiveChild(Child):
             super().start(program, descriptors)
         except OSError:  # gone, or deaf: a program may close whatever it finds
             self.signal(signal.SIGKILL)
-            self.close()
             self._deaf = True
             raise
 
@@ -67,8 +66,10 @@ class LiveChild(Child):
         return begun, self._out_of_memory
 
     def close(self) -> None:
-        self._loop.remove_reader(self._connection)
-        super().close()
+        """May be called again: it may be found lost by its run, and by the next."""
+        if self._connection.fileno() >= 0:
+            self._loop.remove_reader(self._connection)
+            super().close()
 
     def _listen(self) -> None:
         for _ in range(_WORDS):
