@@ -41,7 +41,7 @@ class Interpreters:
 
     async def take(self, run: Run) -> Child:
         """A child for a run; waits for one if need be."""
-        loaded = run.language.interpreter is None and imports_packages(run.code)
+        loaded = run.language.forked_ahead and imports_packages(run.code)
         return await (self._loaded if loaded else self._plain).take()
 
     def replenish(self) -> None:
