@@ -7,7 +7,7 @@ import pytest
 from images.plan import Image, package_names
 from images.standin import sources_for
 
-IMAGE = Image("one", "d/Dockerfile", "final", "d/packages.txt")
+IMAGE = Image("one", "d/Dockerfile", "final", ("d/packages.txt",))
 OS_RELEASE = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
 TARGETS = "http://mirror/debian/ bookworm\nhttp://other/x stable\nhttp://mirror/security/ bookworm-security\n"
 
