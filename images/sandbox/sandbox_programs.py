@@ -114,7 +114,7 @@ import std.array, std.file, std.stdio;
 int main(string[] args) {
     writeln("é ", args[1 .. $].join(" "));
     writeln(stdin.byLine.array.length);
-    write("out.txt", "out");
+    std.file.write("out.txt", "out");
     return 3;
 }
 """,

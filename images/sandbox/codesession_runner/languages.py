@@ -89,7 +89,7 @@ KNOWN = (
         linked=True,
     ),
     Language("c", _fixed("main.c", _NATIVE, f"gcc -std=gnu17 -O1 -pipe {_HEADERS} -o main main.c -lm")),
-    Language("cpp", _fixed("main.cpp", _NATIVE, f"g++ -std=gnu++20 -O0 -pipe {_HEADERS} -o main main.cpp")),
+    Language("cpp", _fixed("main.cpp", _NATIVE, f"g++ -std=gnu++20 -O1 -pipe {_HEADERS} -o main main.cpp")),
     Language("java", _java),
     Language("php", _fixed("main.php", "php -d display_errors=stderr -d log_errors=0 -f {dir}/main.php --")),
     Language(
@@ -102,7 +102,7 @@ KNOWN = (
         # Nothing is looked for on a network that is not there.
         {"GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"},
     ),
-    Language("d", _fixed("main.d", _NATIVE, "ldc2 -O0 -of=main main.d")),
+    Language("d", _fixed("main.d", _NATIVE, "ldc2 -O0 -link-defaultlib-shared -of=main main.d")),
     Language("f90", _fixed("main.f90", _NATIVE, "gfortran -O1 -ffree-form -J . -o main main.f90")),
     Language("r", _fixed("main.R", "Rscript --vanilla {dir}/main.R")),
 )
