@@ -55,7 +55,8 @@ def _build_missing(missing: list[tuple[Image, Path]]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     by_name = {image.name: image for image in IMAGES}
     parser = argparse.ArgumentParser(prog="python3 -m images.build", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=by_name, default=list(by_name), metavar="NAME")
+    usual = [image.name for image in IMAGES if not image.on_demand]
+    parser.add_argument("--only", nargs="+", choices=by_name, default=usual, metavar="NAME")
     parser.add_argument("--load", action="store_true", help="load them into this machine's cluster")
     options = parser.parse_args(arguments)
     logging.basicConfig(format="%(asctime)s images: %(message)s", datefmt="%H:%M:%S", level=logging.INFO)

@@ -67,7 +67,7 @@ class Buildah:
     def __init__(self) -> None:
         storage = cache.directory() / "buildah"
         self._buildah = ["buildah", "--root", str(storage / "root"), "--runroot", str(storage / "run")]
-        self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._locks: dict[tuple[str, ...], threading.Lock] = defaultdict(threading.Lock)
 
     def build(self, image: Image, archive: Path) -> None:
         # One at a time on the same base: the next finds the layers that they share.
@@ -95,7 +95,7 @@ class Buildah:
     def _base(self, image: Image) -> str:
         reference = _standin(image)
         if not process.succeeds([*self._buildah, "inspect", "--type", "image", reference]):
-            packages = package_names((ROOT / image.packages).read_text())
+            packages = [name for path in image.packages for name in package_names((ROOT / path).read_text())]
             logger.info("%s: mmdebstrap %s with %s", image.name, standin.SUITE, " ".join(packages))
             container = self._output("from", "scratch")
             try:
@@ -114,13 +114,13 @@ class Buildah:
 
 
 def _standin(image: Image) -> str:
-    return f"{_STANDIN}{Path(image.packages).parent.name}:{base_key(image.packages)}"
+    return f"{_STANDIN}{Path(image.packages[0]).parent.name}:{base_key(image.packages)}"
 
 
 def _contexts(image: Image) -> dict[str, Path]:
     """Directories in place of the stages that would reach for the network."""
     if image.name == "minio":
         return {"prebuilt": binary("minio").parent}
-    if image.dockerfile == "images/service/Dockerfile":
-        return {"wheels": wheels.fetch(ROOT / "requirements/service.txt", cache.directory())}
+    if image.requirements is not None:
+        return {"wheels": wheels.fetch(ROOT / image.requirements, cache.directory())}
     return {}

@@ -15,12 +15,16 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`dockerfile` and `packages` (the Debian packages of its base) are relative to the root."""
+    """`dockerfile` and `packages` (lists of its base's Debian packages) are relative to the root."""
 
     name: str
     dockerfile: str
     target: str
-    packages: str
+    packages: tuple[str, ...]
+    requirements: str | None = None
+    """Python packages with their hashes, fetched for the stage `wheels`."""
+    on_demand: bool = False
+    """Whether it is built only when it is asked for."""
 
     @property
     def reference(self) -> str:
@@ -36,18 +40,29 @@ class Image:
         return digest.hexdigest()[:16]
 
 
+_SANDBOX, _SERVICE = "images/sandbox/Dockerfile", "images/service/Dockerfile"
+_BASE_PACKAGES, _SERVICE_PACKAGES = "images/sandbox/packages.txt", "images/service/packages.txt"
+
 IMAGES = (
-    Image("sandbox", "images/sandbox/Dockerfile", "base", "images/sandbox/packages.txt"),
-    Image("api", "images/service/Dockerfile", "api", "images/service/packages.txt"),
-    Image("operator", "images/service/Dockerfile", "operator", "images/service/packages.txt"),
-    Image("minio", "images/minio/Dockerfile", "minio", "images/service/packages.txt"),
+    Image("sandbox", _SANDBOX, "base", (_BASE_PACKAGES,)),
+    Image(
+        "sandbox-full",
+        _SANDBOX,
+        "full",
+        (_BASE_PACKAGES, "images/sandbox/packages-full.txt"),
+        requirements="requirements/sandbox-full.txt",
+        on_demand=True,
+    ),
+    Image("api", _SERVICE, "api", (_SERVICE_PACKAGES,), requirements="requirements/service.txt"),
+    Image("operator", _SERVICE, "operator", (_SERVICE_PACKAGES,), requirements="requirements/service.txt"),
+    Image("minio", "images/minio/Dockerfile", "minio", (_SERVICE_PACKAGES,)),
 )
 
 
-def base_key(packages: str, root: Path = ROOT) -> str:
+def base_key(packages: Iterable[str], root: Path = ROOT) -> str:
     """Changes with the base that an image without a registry stands on."""
     machine = platform.machine().encode()
-    return hashlib.sha256(machine + tree_digest(root, [packages, "images/standin.py"])).hexdigest()[:16]
+    return hashlib.sha256(machine + tree_digest(root, [*packages, "images/standin.py"])).hexdigest()[:16]
 
 
 def package_names(text: str) -> list[str]:

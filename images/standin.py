@@ -19,6 +19,8 @@ _OPTIONS = [
     "--dpkgopt=force-unsafe-io",
     *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")),
     "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    # Java's packages link their manual there and fail without it.
+    '--essential-hook=mkdir -p "$1/usr/share/man/man1"',
 ]
 
 

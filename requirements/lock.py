@@ -16,6 +16,8 @@ GROUPS: dict[str, list[str]] = {
     "dev": ["--group", "dev", "pyproject.toml"],
     "service": ["pyproject.toml", "-c", "requirements/dev.txt"],
     "sandbox": ["--group", "sandbox"],
+    # Dependencies are of the image's distribution.
+    "sandbox-full": ["--group", "sandbox-full", "--no-deps"],
     "uv": ["--group", "lock"],
 }
 

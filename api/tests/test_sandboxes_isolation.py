@@ -152,13 +152,13 @@ def test_the_interpreter_brings_its_prefixes(
 
 
 def test_the_system_of_a_merged_and_of_a_split_usr(tmp_path: Path) -> None:
-    for name in ("usr/lib", "lib64", "etc/fonts", "etc/ssl", "root", "home"):
+    for name in ("usr/lib", "lib64", "etc/fonts", "etc/java-21-openjdk", "etc/ssl", "root", "home"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "etc/shadow").touch()
     (tmp_path / "lib").symlink_to("usr/lib")
     mounts, links = host.system(tmp_path)
     assert links == {"/lib": "usr/lib"}
-    assert [mount.target for mount in mounts] == ["/usr", "/lib64", "/etc/fonts"]
+    assert [mount.target for mount in mounts] == ["/usr", "/lib64", "/etc/fonts", "/etc/java-21-openjdk"]
 
 
 def test_what_a_dead_server_left_is_removed_and_what_a_live_one_has_is_not(tmp_path: Path) -> None:

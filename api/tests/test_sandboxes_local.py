@@ -265,6 +265,30 @@ async def test_files_and_limits_pass_through(kind: str, tmp_path: Path) -> None:
         assert b"File too large" in over.stderr
 
 
+PRINTS = {
+    "js": ("node", "console.log('é')"),
+    "c": ("gcc", '#include <stdio.h>\nint main(void) { puts("é"); }'),
+    "cpp": ("g++", '#include <iostream>\nint main() { std::cout << "é\\n"; }'),
+    "java": ("javac", 'class A { public static void main(String[] a) { System.out.println("é"); } }'),
+    "php": ("php", "<?php echo 'é\n';"),
+    "d": ("ldc2", 'import std.stdio; void main() { writeln("é"); }'),
+    "f90": ("gfortran", "print '(a)', 'é'\nend"),
+    "r": ("Rscript", 'cat("é\\n")'),
+}
+
+
+@isolated
+async def test_it_runs_the_languages_of_the_host(kind: str, tmp_path: Path) -> None:
+    there = [name for name, (tool, _) in PRINTS.items() if shutil.which(tool, path="/usr/bin")]
+    async with opened(tmp_path, languages=",".join(["py", *PRINTS])) as sandboxes:
+        sandbox = await sandboxes.claim(ALICE)
+        results = {name: await run(sandbox, PRINTS[name][1], name, timeout=60) for name in there}
+    printed = {name: (result.stdout.decode(), result.stderr) for name, result in results.items()}
+    assert printed == dict.fromkeys(there, ("é\n", b""))
+    if absent := PRINTS.keys() - there:
+        pytest.skip(f"not on this host: {', '.join(sorted(absent))}; {', '.join(there)} ran")
+
+
 # --- the life of sessions
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from images.plan import Image, package_names
+from images.plan import IMAGES, ROOT, Image, package_names
 from images.standin import sources_for
 
-IMAGE = Image("one", "d/Dockerfile", "final", "d/packages.txt")
+IMAGE = Image("one", "d/Dockerfile", "final", ("d/packages.txt",))
 OS_RELEASE = {"ID": "debian", "VERSION_CODENAME": "bookworm"}
 TARGETS = "http://mirror/debian/ bookworm\nhttp://other/x stable\nhttp://mirror/security/ bookworm-security\n"
 
@@ -58,6 +58,12 @@ def test_a_renamed_and_an_executable_file_are_changes(root: Path) -> None:
 
 def test_package_lists_have_comments() -> None:
     assert package_names("# why\npython3\n\njq  # for tools\n") == ["python3", "jq"]
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
+def test_no_package_is_named_twice(image: Image) -> None:
+    names = [name for path in image.packages for name in package_names((ROOT / path).read_text())]
+    assert len(names) == len(set(names))
 
 
 def test_the_mirror_is_the_machines_own() -> None:

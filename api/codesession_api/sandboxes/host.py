@@ -15,6 +15,7 @@ RUNNER = "/opt/codesession/codesession_runner"
 
 _ROOT_NAMES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC = ("alternatives", "fonts", "ld.so.cache", "localtime", "mime.types")
+_ETC_OF_LANGUAGES = ("java-*-openjdk", "ldc2.conf", "php", "R")
 _ASK = "import json, sys; print(json.dumps([sys.prefix, sys.base_prefix]))"
 
 
@@ -58,7 +59,6 @@ def system(root: Path = Path("/")) -> tuple[list[Mount], dict[str, str]]:
             links[f"/{name}"] = str(path.readlink())
         elif path.is_dir():
             mounts.append(Mount(str(path), f"/{name}"))
-    mounts += [
-        Mount(str(root / "etc" / name), f"/etc/{name}") for name in _ETC if (root / "etc" / name).exists()
-    ]
+    for pattern in (*_ETC, *_ETC_OF_LANGUAGES):
+        mounts += [Mount(str(path), f"/etc/{path.name}") for path in sorted((root / "etc").glob(pattern))]
     return mounts, links

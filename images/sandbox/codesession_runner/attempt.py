@@ -10,6 +10,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from codesession_runner.capture import Capture
 from codesession_runner.frames import Kind
@@ -79,14 +80,7 @@ class Attempt:
         self._later(grace, self._kill)
 
     def _start(self, path: str) -> bool:
-        program = Program(
-            path=path,
-            args=list(self._run.args),
-            interpreter=self._run.language.interpreter,
-            directory=self._settings.workspace,
-            limits=_limits(self._settings, None if self._run.live else self._run.timeout),
-            live=self._run.live,
-        )
+        program = self._program(path)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._child.start(program, [null, *(capture.writer for capture in self._captures)])
@@ -100,6 +94,21 @@ class Attempt:
         self._later(self._run.timeout, self.stop, Outcome.TIMEOUT)
         self._later(WATCH_SECONDS, self._watch)
         return True
+
+    def _program(self, path: str) -> Program:
+        language, workspace = self._run.language, self._settings.workspace
+        commands = language.commands(self._run.code).at(str(Path(path).parent), workspace)
+        return Program(
+            path=path,
+            args=list(self._run.args),
+            directory=workspace,
+            limits=_limits(self._settings, None if self._run.live else self._run.timeout),
+            live=self._run.live,
+            command=list(commands.run),
+            compile=list(commands.compile),
+            environment=dict(language.environment),
+            linked=language.linked,
+        )
 
     def _capture(self, kind: Kind) -> Capture:
         return Capture(

@@ -8,11 +8,13 @@ that stays, that it ended. The program may find that socket and lie; it can only
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from codesession_runner import figures, live
@@ -22,6 +24,10 @@ from codesession_runner.program import BEGUN, MAX_REQUEST, OUT_OF_MEMORY, Progra
 from codesession_runner.streams import connect
 
 _CANNOT_EXECUTE = 127
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
+"""And so by all that it executes, unless they are restored."""
+
+_LINKS = 1000
 
 
 def main(runner: socket.socket) -> NoReturn:
@@ -52,7 +58,7 @@ def _prepare(runner: socket.socket) -> None:
         random.seed()
     flush_on_sigterm()
     set_dumpable(False)
-    Program.decode(Program(__file__, [], None, "/", []).encode())
+    Program.decode(Program(__file__, [], "/", []).encode())
     rehearse()
 
 
@@ -60,10 +66,8 @@ def _begin(program: Program, descriptors: list[int], runner: socket.socket) -> N
     set_dumpable(True)
     for number, value in program.limits:
         _limit(number, value)
-    with contextlib.suppress(OSError):
-        os.chdir(program.directory)
-    figures.belong_to(program.directory)
     if program.live:
+        _enter(program.directory)
         live.serve(program, descriptors, runner)
     _become(program, descriptors, runner)
 
@@ -71,8 +75,13 @@ def _begin(program: Program, descriptors: list[int], runner: socket.socket) -> N
 def _become(program: Program, descriptors: list[int], runner: socket.socket) -> NoReturn:
     connect(descriptors)
     runner.send(BEGUN)
-    if program.interpreter is not None:
-        _execute(program.interpreter, [program.path, *program.args])
+    if program.linked:
+        _link(program.directory, Path(program.path).parent)
+    if program.compile:
+        _compile(program)
+    _enter(program.directory)
+    if program.command:
+        _execute([*program.command, *program.args], program.variables())
     status = run_file(
         program.path,
         program.args,
@@ -82,6 +91,12 @@ def _become(program: Program, descriptors: list[int], runner: socket.socket) -> 
     os._exit(status)
 
 
+def _enter(directory: str) -> None:
+    with contextlib.suppress(OSError):
+        os.chdir(directory)
+    figures.belong_to(directory)
+
+
 def _limit(number: int, value: int) -> None:
     hard = resource.getrlimit(number)[1]
     if hard != resource.RLIM_INFINITY:
@@ -89,11 +104,45 @@ def _limit(number: int, value: int) -> None:
     resource.setrlimit(number, (value, value))
 
 
-def _execute(interpreter: str, args: list[str]) -> NoReturn:
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and so by all that it executes
+def _compile(program: Program) -> None:
+    """Return if that succeeds; else end as the compiler ended. All that it says goes to stderr."""
+    os.chdir(Path(program.path).parent)
+    try:
+        pid = os.posix_spawnp(
+            program.compile[0],
+            program.compile,
+            program.variables(),
+            file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)],
+            setsigdef=_IGNORED_BY_PYTHON,
+        )
+    except OSError as error:
+        _cannot_execute(program.compile[0], error)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status < 0:
+        with contextlib.suppress(OSError):  # SIGKILL
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    if status:
+        os._exit(status)
+
+
+def _link(workspace: str, directory: Path) -> None:
+    """Let code find the files of the workspace beside itself, but for what a compiler would write to."""
+    with contextlib.suppress(OSError), os.scandir(workspace) as entries:
+        for entry in itertools.islice(entries, _LINKS):
+            if not entry.name.startswith("main."):
+                (directory / entry.name).symlink_to(entry.path)
+
+
+def _execute(words: list[str], environment: dict[str, str]) -> NoReturn:
+    for number in _IGNORED_BY_PYTHON:
         signal.signal(number, signal.SIG_DFL)
     try:
-        os.execv(interpreter, [interpreter, *args])  # noqa: S606
+        os.execvpe(words[0], words, environment)  # noqa: S606
     except OSError as error:
-        os.write(2, f"{interpreter}: {error.strerror}\n".encode())
-        os._exit(_CANNOT_EXECUTE)
+        _cannot_execute(words[0], error)
+
+
+def _cannot_execute(name: str, error: OSError) -> NoReturn:
+    os.write(2, f"{name}: {error.strerror}\n".encode())
+    os._exit(_CANNOT_EXECUTE)

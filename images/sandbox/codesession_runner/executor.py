@@ -93,7 +93,7 @@ def _code_file(run: Run) -> Iterator[str]:
         directory = Path(tempfile.gettempdir(), f"run-{secrets.token_hex(6)}")
         directory.mkdir(mode=0o700)
     try:
-        path = directory / run.language.file_name
+        path = directory / run.language.commands(run.code).file
         with _room():
             path.write_bytes(run.code)
         yield str(path)

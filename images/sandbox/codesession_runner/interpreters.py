@@ -47,7 +47,7 @@ class Interpreters:
         """A child for a run; waits for one if need be."""
         if run.live:
             return await self._take_live(run)
-        loaded = run.language.interpreter is None and imports_packages(run.code)
+        loaded = run.language.forked_ahead and imports_packages(run.code)
         return await (self._loaded if loaded else self._plain).take()
 
     async def _take_live(self, run: Run) -> LiveChild:

@@ -6,8 +6,9 @@ A live child takes one request after another, and says when each has ended.
 from __future__ import annotations
 
 import json
+import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 MAX_REQUEST = 160 * 1024
 """Bytes of an encoded request: a datagram within the usual socket buffer of 208 KiB."""
@@ -24,12 +25,22 @@ class Program:
 
     path: str
     args: list[str]
-    interpreter: str | None
-    """The program that is given the file; None for the Python that is running already."""
     directory: str
     limits: list[tuple[int, int]]
+    command: list[str] = field(default_factory=list)
+    """What to execute, before `args`; nothing for the Python that is running already."""
+    compile: list[str] = field(default_factory=list)
+    """What to execute first, in the directory of the file."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables for both, where there are none of that name."""
+    linked: bool = False
+    """Whether what lies in `directory` is also to be found beside the file."""
     live: bool = False
     """Whether the child stays, with all that the program leaves in it, and waits for the next."""
+
+    def variables(self) -> dict[str, str]:
+        """The environment of what is executed."""
+        return {**self.environment, **os.environ}
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode()

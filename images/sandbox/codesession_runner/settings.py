@@ -31,7 +31,7 @@ class Settings:
     memory_bytes: int = 0
     """RLIMIT_DATA of each process of a run; 0 leaves memory to the cgroup."""
     languages: tuple[str, ...] = ("py", "bash")
-    """Comma list of what the sandbox offers; a language whose interpreter is absent is left out."""
+    """Comma list of what the sandbox offers; a language whose programs are absent is left out."""
     preload: tuple[str, ...] = ("numpy", "pandas", "matplotlib.pyplot")
     """Comma list of modules imported before the first run; one that cannot be imported is left out."""
     ready_children: int = 3

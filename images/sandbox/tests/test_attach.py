@@ -11,7 +11,7 @@ import pytest
 
 from codesession_runner.errors import OperationError
 from codesession_runner.frames import Frame, Kind, credit
-from codesession_runner.languages import Language
+from codesession_runner.languages import available
 from codesession_runner.run import Outcome, Run, end_of
 from codesession_runner.runs import MAX_WAITING, MAX_WAITING_BYTES, RING_COUNT, Runs
 from runner_testing import RunnerProcess, connected
@@ -96,7 +96,7 @@ class Held:
 
 
 def make_run(name: str, code: bytes = b"") -> Run:
-    return Run(name, Language("py", "main.py", None), code, [], 1.0)
+    return Run(name, available(["py"])["py"], code, [], 1.0)
 
 
 async def follow(runs: Runs, run: Run) -> Mapping[str, Any]:

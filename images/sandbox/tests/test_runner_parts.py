@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from codesession_runner.interpreters import imports_packages
-from codesession_runner.languages import available
+from codesession_runner.languages import KNOWN, NAMES, available
 from codesession_runner.paths import MAX_DEPTH, is_path
 from codesession_runner.processes import is_descendant
 from codesession_runner.ring import Ring
 from codesession_runner.scan import MAX_ENTRIES, Snapshot, differences, scan
 from codesession_runner.settings import Settings, SettingsError, user_environment
+from sandbox_programs import BROKEN, PROGRAMS
 
 
 def test_settings_come_from_their_variables() -> None:
@@ -168,7 +169,33 @@ def test_nothing_is_called_deleted_when_not_all_was_seen(tmp_path: Path) -> None
 def test_languages_that_the_image_lacks_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(available(["bash", "py", "cobol"])) == ["bash", "py"]
     monkeypatch.setenv("PATH", "/nowhere")
-    assert list(available(["bash", "py"])) == ["py"]
+    assert list(available(NAMES)) == ["py"]
+
+
+def test_there_is_a_program_in_every_language() -> None:
+    assert tuple(PROGRAMS) == NAMES
+    compiled = {language.name for language in KNOWN if language.commands(b"").compile}
+    assert set(BROKEN) == compiled
+
+
+def test_a_language_needs_its_compiler_and_its_runtime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for program, languages in [("javac", ["py"]), ("java", ["py", "java"]), ("gcc", ["py", "c", "java"])]:
+        (tmp_path / program).touch(0o755)
+        assert list(available(NAMES)) == languages
+
+
+def test_commands_name_the_directories_of_the_run() -> None:
+    known = {language.name: language for language in KNOWN}
+    commands = known["c"].commands(b"").at("/tmp/run", "/w")
+    assert (commands.file, commands.run) == ("main.c", ("/tmp/run/main",))
+    assert "/w" in commands.compile
+    java = known["java"].commands(b"public class Tool { void main() }").at("/tmp/run", "/w")
+    assert (java.file, java.compile[-1]) == ("Tool.java", "Tool.java")
+    assert java.run[-3:] == ("-cp", "/tmp/run:/w", "Tool")
+    assert [name for name in NAMES if known[name].forked_ahead] == ["py"]
 
 
 def test_descent_is_told_from_proc() -> None:
