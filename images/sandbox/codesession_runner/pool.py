@@ -56,8 +56,8 @@ class Child:
 
     def start(self, program: Program, descriptors: Sequence[int]) -> None:
         """Hand over the program and its three descriptors; OSError when the child is gone."""
+        send_signal(self.pid, signal.SIGCONT)  # before, for a program may be quick to stop itself
         socket.send_fds(self._connection, [program.encode()], descriptors)
-        send_signal(self.pid, signal.SIGCONT)
 
     async def ended(self) -> Exit:
         """How the program ended."""
