@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 MAX_REQUEST = 160 * 1024
 """Bytes of an encoded request: a datagram within the usual socket buffer of 208 KiB."""
@@ -28,6 +28,10 @@ class Program:
     """The program that is given the file; None for the Python that is running already."""
     directory: str
     limits: list[tuple[int, int]]
+    tools: list[str] | None = None
+    """What it can call through the descriptor after its three; None for a program that calls nothing."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """What is added for an interpreter of its own."""
     live: bool = False
     """Whether the child stays, with all that the program leaves in it, and waits for the next."""
 
