@@ -132,10 +132,10 @@ class Sandbox(Protocol):
         ...
 
     async def resume(
-        self, run_id: str, round: int, replies: Sequence[Reply], request: str | None = None
+        self, run_id: str, number: int, replies: Sequence[Reply], request: str | None = None
     ) -> RunResult | Pause:
-        """Go on with a run that waits. Cancelling the awaiting task kills it. Raises `SandboxConflict` when
-        somebody else did, `SandboxRunUnknown` when there is no such run (any more)."""
+        """Go on with a run that waits in round `number`. Cancelling the awaiting task kills it. Raises
+        `SandboxConflict` when somebody else did, `SandboxRunUnknown` when there is no such run (any more)."""
         ...
 
     async def cancel(self, request: str) -> bool:

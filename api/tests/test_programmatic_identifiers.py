@@ -25,7 +25,7 @@ from codesession_api.programmatic.identifiers import identifier, named
         ("日本", "tool", "tool"),
         ("", "tool", "tool"),
         ("x" * 300, "x" * 128, "x" * 128),
-        ("$(rm -rf /)", "rm_rf_", "rm_rf_"),
+        ("$(rm -rf /)", "rm__rf_", "rm__rf_"),
     ],
 )
 def test_names_are_rewritten(name: str, python: str, bash: str) -> None:

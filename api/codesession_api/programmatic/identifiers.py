@@ -11,10 +11,10 @@ from codesession_api.ports import Tool
 
 _SEPARATORS = {"py": re.compile(r"[-\s]"), "bash": re.compile(r"[-\s.]")}
 _INVALID = re.compile(r"[^A-Za-z0-9_]")
-_BASH_RESERVED = frozenset(
-    "case coproc declare do done elif else esac export fi for function if in local readonly select then time "
-    "typeset unset until while".split()
-)
+_BASH_RESERVED = frozenset({
+    *("if", "then", "else", "elif", "fi", "case", "esac", "for", "while", "until", "do", "done", "in"),
+    *("function", "select", "time", "coproc", "declare", "typeset", "local", "readonly", "export", "unset"),
+})  # fmt: skip
 _RESERVED = {"py": frozenset(keyword.kwlist), "bash": _BASH_RESERVED}
 _LENGTH = 128
 

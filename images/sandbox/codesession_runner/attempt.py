@@ -78,6 +78,8 @@ class Attempt:
         if self.verdict is not None or self._over or self._child.exited.done():
             return
         self.verdict = verdict
+        if self._run.calls:
+            self._run.calls.close()
         if grace:
             self._child.signal(signal.SIGTERM)
             self._child.signal(signal.SIGCONT)
@@ -115,7 +117,7 @@ class Attempt:
         return True
 
     def _processor_seconds(self) -> float | None:
-        """What the kernel is to bound, should the runner be slow; None for a process that outlives its run."""
+        """The timeout as the kernel is to hold it; None for a process that outlives its run."""
         if self._run.live:
             return None
         return self._run.timeout * (_ROUNDS if self._run.calls else 1)

@@ -73,6 +73,7 @@ class Calls:
     _answers: list[str] = field(default_factory=list)
     """Who answered each round."""
     _made: int = 0
+    _closed: bool = False
     _timer: asyncio.TimerHandle | None = None
 
     def make(self, identifier: str, text: str, reply: Callable[[Result], None]) -> None:
@@ -105,7 +106,8 @@ class Calls:
             self.settle(0)
 
     def close(self) -> None:
-        """The run has ended, and waits for nothing."""
+        """The run has ended or is being ended, and waits for nothing any more."""
+        self._closed = True
         self.pause = None
         self._untold.clear()
         if self._timer is not None:
@@ -129,7 +131,7 @@ class Calls:
 
     def _tell(self) -> None:
         self._timer = None
-        if self.pause is None and self._untold:
+        if self.pause is None and self._untold and not self._closed:
             calls, self._untold = self._untold, []
             self.pause = Pause(len(self._answers) + 1, calls)
             self.on_pause()
