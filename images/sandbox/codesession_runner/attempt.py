@@ -13,6 +13,7 @@ from pathlib import Path
 
 from codesession_runner.capture import Capture
 from codesession_runner.clock import Clock
+from codesession_runner.errors import os_errors
 from codesession_runner.frames import Kind
 from codesession_runner.gates import Gate, open_gate
 from codesession_runner.interpreters import LOST, Interpreters
@@ -87,7 +88,8 @@ class Attempt:
 
     def _start(self, path: str) -> bool:
         if self._run.calls is not None:
-            self._gate = open_gate(self._run.calls, self._run.language.interpreter, Path(path).parent)
+            with os_errors():
+                self._gate = open_gate(self._run.calls, self._run.language.interpreter, Path(path).parent)
             self._run.calls.on_pause, self._run.calls.on_resume = self._clock.pause, self._clock.resume
         program = Program(
             path=path,
