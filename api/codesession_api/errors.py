@@ -162,6 +162,8 @@ def refusal(error: Exception) -> ApiError:
             return rate_limited(str(error), error.retry_after)
         case SandboxBusy():
             return rate_limited("Too many runs wait for this session.", 5)
+        case SandboxConflict():
+            return ApiError(409, "conflict", "These calls were answered by another request.")
         case SandboxesUnavailable():
             return ApiError(503, "sandboxes_unavailable", str(error), 5)
         case ObjectsUnavailable():

@@ -173,6 +173,13 @@ def test_files_come_in_and_changes_go_out(server: Any) -> None:
     assert again["stdout"] == "a,b!before"
 
 
+def test_the_files_of_a_hinted_session_are_there(server: Any) -> None:
+    hint = {"runtime_session_hint": "v2:user:programs"}
+    server.exec("open('h.txt', 'w').write('hinted')", **hint)
+    assert begin(server, "print(open('h.txt').read())", **hint)["stdout"] == "hinted\n"
+    assert "FileNotFound" in begin(server, "print(open('h.txt').read())")["stderr"]
+
+
 def test_what_could_not_be_had_is_told_at_the_end(server: Any) -> None:
     gone = {"id": "F" * 21, "storage_session_id": "S" * 21, "name": "gone.csv"}
     waiting = begin(server, "await get_weather()", files=[gone])

@@ -17,9 +17,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from codesession_api import hints
 from codesession_api.answer import answer
 from codesession_api.errors import (
-    ApiError,
     SandboxBusy,
     SandboxConflict,
     SandboxError,
@@ -73,6 +73,7 @@ class Programs:
         if len(request.files) > self._settings.run_files:
             raise invalid_field(f"files: at most {self._settings.run_files} can be named")
         tools = identifiers.named((tool.name for tool in request.tools), request.lang)
+        request = await self._with_session(principal, request)
         place = await self._executor.prepared(principal, request, _hint(principal), own=True)
         seconds = self._executor.seconds(request)
         spec = RunSpec(secrets.token_hex(16), request.lang, request.code, request.args, seconds)
@@ -117,6 +118,12 @@ class Programs:
             except SandboxError as error:
                 log.warning("a sandbox was not asked to cancel: %s", type(error).__name__)
         return False
+
+    async def _with_session(self, principal: Principal, request: ProgrammaticRequest) -> ProgrammaticRequest:
+        """Naming the session that is meant by a hint, for its files."""
+        hint = hints.hashed(self._settings, principal, request.runtime_session_hint)
+        found = await self._sandboxes.hinted(hint, principal) if hint and not request.session_id else None
+        return request.model_copy(update={"session_id": found.session_id}) if found else request
 
     def token(self, waiting: Continuation, principal: Principal) -> str:
         return tokens.sign(self._key, waiting, principal)
@@ -172,8 +179,8 @@ class _Program:
                 await collector.collect(RunResult(Outcome.EXIT), mounted)
             waits = True
             return self._calls(reached)
-        except ApiError as refused:
-            waits = refused.status == 409
+        except (SandboxBusy, SandboxConflict):
+            waits = inputs is None
             raise
         finally:
             if not waits:
@@ -182,12 +189,12 @@ class _Program:
     async def _reached(self, step: Step) -> RunResult | Pause | Failed:
         try:
             return await step
-        except SandboxBusy:
+        except (SandboxBusy, SandboxConflict):
             raise
-        except SandboxConflict:
-            raise ApiError(409, "conflict", "The calls were answered by another request.") from None
-        except SandboxRunUnknown:
-            raise not_found("program that waits") from None
+        except SandboxRunUnknown as error:
+            if self._waiting.round:
+                raise not_found("program that waits") from None
+            return failed(reason(error), session_id=self._sandbox.session_id)
         except SandboxError as error:
             log.warning("a program failed: %s", type(error).__name__)
             return failed(reason(error), session_id=self._sandbox.session_id)
