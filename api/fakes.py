@@ -12,17 +12,20 @@ from typing import Any
 import httpx
 
 from codesession_api.app import create_app
-from codesession_api.errors import ObjectsUnavailable, SandboxFileMissing
+from codesession_api.errors import ObjectsUnavailable, SandboxFileMissing, SandboxRunUnknown
 from codesession_api.objects.local import LocalObjects
 from codesession_api.ports import (
     FileEntry,
     ObjectInfo,
     Outcome,
+    Pause,
     Principal,
+    Reply,
     RunResult,
     RunSpec,
     Sandbox,
     TaggedPath,
+    Tool,
 )
 from codesession_api.serve import _config, _listen, _Server
 from codesession_api.settings import load
@@ -36,8 +39,28 @@ async def nothing(sandbox: FakeSandbox, spec: RunSpec) -> RunResult:
     return RunResult(Outcome.EXIT, 0)
 
 
+class WithoutTools:
+    """Of a sandbox in which programs call nothing."""
+
+    async def begin(
+        self, spec: RunSpec, tools: Sequence[Tool], request: str | None = None
+    ) -> RunResult | Pause:
+        return await self.run(spec)
+
+    async def resume(
+        self, run_id: str, number: int, replies: Sequence[Reply], request: str | None = None
+    ) -> RunResult | Pause:
+        raise SandboxRunUnknown("no such run")
+
+    async def cancel(self, request: str) -> bool:
+        return False
+
+    async def run(self, spec: RunSpec) -> RunResult:
+        raise NotImplementedError
+
+
 @dataclass
-class FakeSandbox:
+class FakeSandbox(WithoutTools):
     session_id: str
     program: Program
     files: dict[str, bytes] = field(default_factory=dict)

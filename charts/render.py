@@ -18,7 +18,11 @@ MANIFESTS = ROOT / "manifests"
 RELEASE = "codesession"
 NAMESPACE = "codesession-system"
 HEADER = "# Rendered from charts/codesession by `make manifests`; do not edit.\n"
-SECRETS = {"auth.existingSecret": "codesession-api-keys", "minio.existingSecret": "codesession-minio"}
+SECRETS = {
+    "auth.existingSecret": "codesession-api-keys",
+    "continuation.existingSecret": "codesession-continuation",
+    "minio.existingSecret": "codesession-minio",
+}
 OLDEST_KUBERNETES = "1.30.0"
 
 

@@ -19,8 +19,9 @@ from codesession_api.files import Files
 from codesession_api.middleware import Edge
 from codesession_api.ports import Objects, Sandboxes
 from codesession_api.profile import as_expected
+from codesession_api.programmatic.programs import Programs
 from codesession_api.quotas import Quotas
-from codesession_api.routes import execute, files, health, upload
+from codesession_api.routes import execute, files, health, programmatic, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
 from codesession_api.slots import Slots
@@ -33,17 +34,19 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
     app = FastAPI(title="CodeSession", lifespan=_lifespan, docs_url=None, redoc_url=None)
     stored = Files(objects)
     quotas = Quotas(settings, stored)
+    executor = Executor(settings, sandboxes, stored, quotas)
     app.state.services = Services(
         settings=settings,
         authenticate=authenticator(settings),
         sandboxes=sandboxes,
         objects=objects,
         files=stored,
-        executor=Executor(settings, sandboxes, stored, quotas),
+        executor=executor,
+        programs=Programs(settings, sandboxes, stored, quotas, executor),
         uploader=Uploader(settings, stored, quotas),
         slots=Slots(settings.concurrent_runs, settings.principal_runs),
     )
-    for module in (execute, upload, files, health):
+    for module in (execute, programmatic, upload, files, health):
         app.include_router(module.router, dependencies=[Depends(as_expected)])
     for kind in (
         ApiError,

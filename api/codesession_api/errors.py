@@ -77,6 +77,14 @@ class SandboxLost(SandboxError):
     """The sandbox or the way to it is gone for good: pod deleted, restarted, or speaking nonsense."""
 
 
+class SandboxRunUnknown(SandboxLost):
+    """The sandbox knows no such run: it never began, or was forgotten, or another process has taken over."""
+
+
+class SandboxConflict(SandboxError):
+    """Somebody else has answered these calls of the run."""
+
+
 class SandboxBadRequest(SandboxError):
     """The runner refused a request as malformed, for example a path that leaves the workspace."""
 
@@ -154,6 +162,8 @@ def refusal(error: Exception) -> ApiError:
             return rate_limited(str(error), error.retry_after)
         case SandboxBusy():
             return rate_limited("Too many runs wait for this session.", 5)
+        case SandboxConflict():
+            return ApiError(409, "conflict", "These calls were answered by another request.")
         case SandboxesUnavailable():
             return ApiError(503, "sandboxes_unavailable", str(error), 5)
         case ObjectsUnavailable():

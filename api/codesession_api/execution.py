@@ -40,7 +40,9 @@ _SOUGHT_SESSIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
+    """Where a program can run: its inputs are there."""
+
     sandbox: Sandbox
     fresh: bool
     """Nothing was here before."""
@@ -74,8 +76,7 @@ class Executor:
         if len(request.files) > self._settings.run_files:
             raise invalid_field(f"files: at most {self._settings.run_files} can be named")
         hint = hints.hashed(self._settings, principal, request.runtime_session_hint)
-        place = await self._prepared(principal, request, hint)
-        self._freshener.used(principal, place.used())
+        place = await self.prepared(principal, request, hint)
         done = await self._run(principal, request, place)
         if hint is not None:
             done.runtime_session_id = place.sandbox.session_id
@@ -85,14 +86,16 @@ class Executor:
     async def aclose(self) -> None:
         await self._freshener.aclose()
 
-    async def _prepared(self, principal: Principal, request: ExecRequest, hint: str | None) -> _Place:
-        """A sandbox with its inputs. Nothing ran yet, so that a failure can be tried again once, elsewhere if
-        the sandbox was lost."""
+    async def prepared(
+        self, principal: Principal, request: ExecRequest, hint: str | None, *, own: bool = False
+    ) -> Place:
+        """A sandbox with its inputs, with `own` always a fresh one. Nothing ran yet, so that a failure can be
+        tried again once, elsewhere if the sandbox was lost."""
         lost: set[str] = set()
         for last in (False, True):
             inputs = Inputs.of(request.files, principal, request.session_id)
-            sandbox = await self._live(principal, request, inputs, lost)
-            if sandbox is None and hint is not None:
+            sandbox = None if own else await self._live(principal, request, inputs, lost)
+            if sandbox is None and hint is not None and not own:
                 sandbox = await self._sandboxes.hinted(hint, principal, but=lost)
             fresh = sandbox is None
             if sandbox is None:
@@ -101,7 +104,9 @@ class Executor:
                 mounted = await inputs.mount(
                     sandbox, self._files, principal, fresh=fresh, transfers=self._settings.transfers
                 )
-                return _Place(sandbox, fresh, inputs, mounted)
+                place = Place(sandbox, fresh, inputs, mounted)
+                self._freshener.used(principal, place.used())
+                return place
             except SandboxError as error:
                 log.warning("a sandbox could not be prepared: %s", type(error).__name__)
                 if last:
@@ -136,8 +141,8 @@ class Executor:
             inputs.offer(await self._files.latest(principal, folder), self._settings.run_files)
         return await self._sandboxes.claim(principal, hint)
 
-    async def _run(self, principal: Principal, request: ExecRequest, place: _Place) -> ExecAnswer:
-        sandbox, seconds = place.sandbox, self._seconds(request)
+    async def _run(self, principal: Principal, request: ExecRequest, place: Place) -> ExecAnswer:
+        sandbox, seconds = place.sandbox, self.seconds(request)
         # Found by its name alone: a session that files or a hint lead to is not asked for its variables.
         live = sandbox.session_id == request.session_id
         spec = RunSpec(secrets.token_hex(16), request.lang, request.code, request.args, seconds, live)
@@ -147,7 +152,7 @@ class Executor:
             raise
         except SandboxError as error:
             log.warning("a run failed: %s", type(error).__name__)
-            return refused(request.lang, sandbox.session_id, _reason(error))
+            return refused(request.lang, sandbox.session_id, reason(error))
         collector = Collector(
             self._files,
             self._quotas,
@@ -162,12 +167,14 @@ class Executor:
         inherited, notes = collector.unchanged(result), place.inputs.notes
         return answer(sandbox.session_id, request.lang, seconds, result, outputs, inherited, notes)
 
-    def _seconds(self, request: ExecRequest) -> float:
+    def seconds(self, request: ExecRequest) -> float:
+        """What the program may run."""
         asked = (request.timeout or 0) / 1000
         return min(asked, self._settings.run_seconds) if asked > 0 else self._settings.run_seconds
 
 
-def _reason(error: SandboxError) -> str:
+def reason(error: SandboxError) -> str:
+    """Why a run has no result, for the model to read."""
     match error:
         case SandboxLost():
             return LOST

@@ -15,7 +15,14 @@ from pydantic.json_schema import models_json_schema
 
 from codesession_api import schemas
 from codesession_api.settings import Settings
-from codesession_api.wire import ExecAnswer, ExecRequest
+from codesession_api.wire import (
+    Cancelled,
+    CancelRequest,
+    ExecAnswer,
+    ExecRequest,
+    ProgrammaticAnswer,
+    ProgrammaticRequest,
+)
 
 Object = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -46,6 +53,11 @@ class Operation:
 
 
 _EXEC = Operation({200: ExecAnswer}, (400, 401, 409, 415, 422, 429, 503), ("application/json", ExecRequest))
+_JSON = "application/json"
+_PROGRAM = Operation(
+    {200: ProgrammaticAnswer}, (400, 401, 404, 409, 415, 422, 429, 503), (_JSON, ProgrammaticRequest)
+)
+_CANCEL = Operation({200: Cancelled, 202: Cancelled}, (400, 401, 409, 415, 422, 503), (_JSON, CancelRequest))
 _FORM = ("multipart/form-data", schemas.UploadForm)
 _REFUSALS = (400, 401, 404, 409, 503)
 _DELETE = Operation({200: schemas.Deleted}, _REFUSALS)
@@ -58,6 +70,8 @@ _READY = Operation({200: schemas.Readiness, 503: schemas.Readiness}, (409,), pub
 OPERATIONS = {
     "post /exec": _EXEC,
     "post /run/exec": _EXEC,
+    "post /exec/programmatic": _PROGRAM,
+    "post /exec/programmatic/cancel": _CANCEL,
     "post /upload": Operation({200: schemas.Uploaded}, (400, 401, 409, 413, 415, 503), _FORM),
     "post /upload/batch": Operation({200: schemas.BatchUploaded}, (400, 401, 409, 413, 415, 503), _FORM),
     "get /files/{session_id}": Operation({200: schemas.Listing}, _REFUSALS),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
@@ -20,14 +20,29 @@ from codesession_api.wire import ExecAnswer
 _HEADERS = {"content-type": "application/json", "cache-control": "no-store"}
 
 
-class PatientResponse(Response):
-    """`work` begins when the response does, and is cancelled when the client goes away."""
+class Answer(Protocol):
+    def encode(self) -> bytes: ...
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, ExecAnswer]], interval: float) -> None:
+
+def _in_stderr(message: str) -> Answer:
+    return ExecAnswer(stderr=message + "\n")
+
+
+class PatientResponse(Response):
+    """`work` begins when the response does, and is cancelled when the client goes away. `late` makes an
+    answer of a refusal for which there is no status any more."""
+
+    def __init__(
+        self,
+        work: Callable[[], Coroutine[Any, Any, Answer]],
+        interval: float,
+        late: Callable[[str], Answer] = _in_stderr,
+    ) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._work = work
         self._interval = interval
+        self._late = late
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         work = asyncio.create_task(self._work())
@@ -39,7 +54,7 @@ class PatientResponse(Response):
                 task.cancel()
             await asyncio.wait({work, gone})
 
-    async def _send(self, work: asyncio.Task[ExecAnswer], gone: asyncio.Task[None], send: Send) -> None:
+    async def _send(self, work: asyncio.Task[Answer], gone: asyncio.Task[None], send: Send) -> None:
         started = False
         while not await self._done(work, gone):
             if gone.done():
@@ -49,27 +64,25 @@ class PatientResponse(Response):
                 started = True
             await send({"type": "http.response.body", "body": b" ", "more_body": True})
         if started:
-            await send({"type": "http.response.body", "body": _late(work).encode()})
+            await send({"type": "http.response.body", "body": self._failed_or_done(work).encode()})
             return
         body = work.result().encode()
         self.headers["content-length"] = str(len(body))
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _done(self, work: asyncio.Task[ExecAnswer], gone: asyncio.Task[None]) -> bool:
+    async def _done(self, work: asyncio.Task[Answer], gone: asyncio.Task[None]) -> bool:
         """Whether the work is, after at most one interval; at once when the client is gone."""
         await asyncio.wait({work, gone}, timeout=self._interval, return_when=asyncio.FIRST_COMPLETED)
         return work.done()
 
-
-def _late(work: asyncio.Task[ExecAnswer]) -> ExecAnswer:
-    """The answer, or a failure in its place, for which there is no other status any more."""
-    error = work.exception()
-    if error is None:
-        return work.result()
-    if not isinstance(error, Exception):
-        raise error
-    return ExecAnswer(stderr=refusal(error).message + "\n")
+    def _failed_or_done(self, work: asyncio.Task[Answer]) -> Answer:
+        error = work.exception()
+        if error is None:
+            return work.result()
+        if not isinstance(error, Exception):
+            raise error
+        return self._late(refusal(error).message)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -7,7 +7,7 @@ import enum
 from collections.abc import AsyncIterator, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,41 @@ class RunResult:
     """Changed files over the limit of files per run, which are not in `changed`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What a program can call: by `name` outside of the sandbox, by `identifier` in the program."""
+
+    name: str
+    identifier: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a tool that a program waits for; `input` is JSON, and hostile as all that a sandbox says."""
+
+    id: str
+    name: str
+    input: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a call: a `value` of JSON, or an `error` in words."""
+
+    call_id: str
+    value: Any = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A run that has not ended, but waits for what comes of `calls`. `stdout` is all so far."""
+
+    round: int
+    calls: list[Call]
+    stdout: bytes
+
+
 class Sandbox(Protocol):
     """One live session's sandbox. Every method may raise `SandboxLost` or `SandboxError` (see `errors`)."""
 
@@ -88,6 +123,23 @@ class Sandbox(Protocol):
 
     async def run(self, spec: RunSpec) -> RunResult:
         """Run to the end record. Cancelling the awaiting task kills the run."""
+        ...
+
+    async def begin(
+        self, spec: RunSpec, tools: Sequence[Tool], request: str | None = None
+    ) -> RunResult | Pause:
+        """As `run`, of a program that can call tools. `request` is a name of this step for `cancel`."""
+        ...
+
+    async def resume(
+        self, run_id: str, number: int, replies: Sequence[Reply], request: str | None = None
+    ) -> RunResult | Pause:
+        """Go on with a run that waits in round `number`. Cancelling the awaiting task kills it. Raises
+        `SandboxConflict` when somebody else did, `SandboxRunUnknown` when there is no such run (any more)."""
+        ...
+
+    async def cancel(self, request: str) -> bool:
+        """Kill the run whose last step has this name; whether there is one."""
         ...
 
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:

@@ -12,6 +12,7 @@ from codesession_api.errors import not_found
 from codesession_api.execution import Executor
 from codesession_api.files import Files
 from codesession_api.ports import Objects, Principal, Sandboxes
+from codesession_api.programmatic.programs import Programs
 from codesession_api.scope import Scope
 from codesession_api.settings import Settings
 from codesession_api.slots import Slots
@@ -27,6 +28,7 @@ class Services:
     objects: Objects
     files: Files
     executor: Executor
+    programs: Programs
     uploader: Uploader
     slots: Slots
 

@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         description="Local backend: run code unisolated where neither runsc nor bwrap is.",
     )
 
+    continuation_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Secret that all replicas share, by which each can go on with a program that calls "
+        "tools; without it, each makes one for itself.",
+    )
     profile: Literal["default", "stateful"] = Field(
         "default",
         description="Execution profile of this deployment; a client that expects the other one gets 409.",

@@ -6,9 +6,10 @@ A reference that makes no sense is left to be skipped, because refusing the requ
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, computed_field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, computed_field, field_validator
 
 from codesession_api import media, names
 from codesession_api.errors import bad_request, invalid_field
@@ -85,6 +86,53 @@ class ExecRequest(BaseModel):
         return value if value is not None and is_wire_id(value) else None
 
 
+class ToolSpec(BaseModel):
+    """A tool that the program may call; what else a client says of it is for its model."""
+
+    model_config = _REQUEST
+
+    name: str = Field(min_length=1, max_length=256)
+
+
+class ToolResult(BaseModel):
+    """What came of a call."""
+
+    model_config = _REQUEST
+
+    call_id: str
+    result: Any = None
+    is_error: bool = False
+    error_message: str | None = None
+
+
+class ProgrammaticRequest(ExecRequest):
+    """A program that may call `tools`; or, with a token, the results for one that waits."""
+
+    lang: str = "py"
+    code: str = ""
+    tools: list[ToolSpec] = []
+    continuation_token: str | None = None
+    tool_results: list[ToolResult] = []
+
+    @field_validator("tools", "tool_results", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return [] if value is None else value
+
+    @field_validator("lang", mode="before")
+    @classmethod
+    def _python(cls, value: Any) -> Any:
+        return "py" if value is None else value
+
+
+class CancelRequest(BaseModel):
+    """Names the step of a program by the header `X-LibreChat-Code-Request-ID` that it had."""
+
+    model_config = _REQUEST
+
+    request_id: str
+
+
 class Origin(BaseModel):
     id: str
     storage_session_id: str
@@ -150,11 +198,64 @@ class ExecAnswer(BaseModel):
         return self.model_dump_json(exclude_none=True).encode()
 
 
-def exec_request(body: bytes) -> ExecRequest:
+class ToolCall(BaseModel):
+    """A call for the client to make: `name` is the tool's own."""
+
+    model_config = _ANSWER
+
+    id: str
+    name: str
+    input: Any
+
+
+class CallsRequired(BaseModel):
+    """The program waits for the results of its calls."""
+
+    model_config = _ANSWER
+
+    status: Literal["tool_call_required"] = "tool_call_required"
+    continuation_token: str
+    tool_calls: list[ToolCall]
+    session_id: str
+    partial_stdout: str = ""
+    """All so far."""
+
+    def encode(self) -> bytes:
+        # An input may hold lone surrogates, which UTF-8 has not.
+        return json.dumps(self.model_dump()).encode("ascii")
+
+
+class Completed(ExecAnswer):
+    """The program has ended by itself."""
+
+    status: Literal["completed"] = "completed"
+
+
+class Failed(ExecAnswer):
+    """The program was ended, or did not run. `error` is one of the few that clients know."""
+
+    status: Literal["error"] = "error"
+    error: str
+
+
+class ProgrammaticAnswer(RootModel[CallsRequired | Completed | Failed]):
+    """What a program with tools came to: its end, or calls. All have status 200."""
+
+
+class Cancelled(BaseModel):
+    """Whether there was something to cancel."""
+
+    status: Literal["cancellation_requested", "already_completed"]
+
+
+Request = TypeVar("Request", bound=BaseModel)
+
+
+def parsed(model: type[Request], body: bytes) -> Request:
     """Raises ApiError with what is wrong and where, and nothing of the body: 400 where it is no JSON, 422
     where a field cannot be meant."""
     try:
-        return ExecRequest.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
         if fault["type"] == "json_invalid":

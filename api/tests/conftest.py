@@ -39,6 +39,7 @@ from codesession_api.settings import load
 from codesession_crds.names import new_id
 from documented import AsyncDocumentedClient, DocumentedClient
 from e2e.cluster.cache import binary
+from fakes import WithoutTools
 
 
 def free_port() -> int:
@@ -212,7 +213,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @dataclass
-class Workspace:
+class Workspace(WithoutTools):
     """The sandbox port as a dictionary of files. The code of a run is lines of `name=text`, which it writes,
     or `-name`, which it deletes; it prints the names that it found."""
 

@@ -25,6 +25,7 @@ from codesession_api.objects.local import LocalObjects
 from codesession_api.ports import FileEntry, Outcome, Principal, RunResult, RunSpec, Sandbox, TaggedPath
 from codesession_api.settings import load
 from codesession_crds.names import new_id
+from fakes import WithoutTools
 from hostile import MULTIPART, Attacker, Request, execution, form
 
 REQUESTS = 10_000
@@ -37,7 +38,7 @@ KEYS = {"attacker": "key-of-the-attacker", "victim": "key-of-the-victim"}
 
 
 @dataclass
-class EchoSandbox:
+class EchoSandbox(WithoutTools):
     """Its runs print their code, and each line of it is the name of a file that they changed."""
 
     session_id: str

@@ -87,11 +87,28 @@ def execute(server: Any, path: str) -> dict[str, Any]:
     return {**answer, "upload": ref}
 
 
+def call_tools(server: Any) -> None:
+    """Of steps: calls, an end, and one that is cancelled."""
+    headers = {"X-LibreChat-Code-Request-ID": "canary-step"}
+    body = {"code": "print(await canary_tool(a='canary-input'))", "tools": [{"name": "canary-tool"}]}
+    for last in (False, True):
+        waiting = server.client.post("/exec/programmatic", json=body, headers=headers).json()
+        given = {
+            "continuation_token": waiting["continuation_token"],
+            "tool_results": [{"call_id": "call_001", "result": "canary-result"}],
+        }
+        if not last:
+            assert server.client.post("/exec/programmatic", json=given).json()["stdout"] == "canary-result\n"
+    cancelled = server.client.post("/exec/programmatic/cancel", json={"request_id": "canary-step"})
+    assert cancelled.status_code == 202
+
+
 def succeed(server: Any) -> set[str]:
     """Use every route well; the ids that came back."""
     execute(server, "/exec")
     answer = execute(server, "/run/exec")
     uploaded = answer["upload"]
+    call_tools(server)
     server.client.post("/upload/batch", files=[("file", (f"canary-{n}.txt", b"canary-bytes")) for n in "ab"])
     session, (file,) = answer["session_id"], answer["files"]
     for path in (f"/files/{session}", f"/download/{session}/{file['id']}"):
@@ -111,7 +128,7 @@ def succeed(server: Any) -> set[str]:
 def fail(server: Any) -> None:
     """Use every route badly, in each way that a secret could come back from."""
     client = server.client
-    for path in ("/exec", "/run/exec"):
+    for path in ("/exec", "/run/exec", "/exec/programmatic", "/exec/programmatic/cancel"):
         for body in (
             b'{"canary-json',
             b'{"lang": "py", "code": {"canary-field": "canary-value"}}',
@@ -120,6 +137,7 @@ def fail(server: Any) -> None:
             client.post(path, content=body)
         client.post(path, json={"lang": "canary-language", "code": "canary-code"})
         client.post(path, content=b"canary-form", headers={"Content-Type": "canary/x-www-form-urlencoded"})
+    client.post("/exec/programmatic", json={"continuation_token": "canary-token"})
     form = {"Content-Type": "multipart/form-data; boundary=canary-boundary"}
     for path in ("/upload", "/upload/batch"):
         client.post(path, content=b"canary-bytes", headers=form)

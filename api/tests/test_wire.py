@@ -25,7 +25,7 @@ anything = st.recursive(
 
 
 def request(**fields: Any) -> wire.ExecRequest:
-    return wire.exec_request(json.dumps({"lang": "py", "code": "", **fields}).encode())
+    return wire.parsed(wire.ExecRequest, json.dumps({"lang": "py", "code": "", **fields}).encode())
 
 
 def inputs(*files: dict[str, Any], session: str | None = None) -> Inputs:
@@ -114,7 +114,7 @@ def test_fields_of_a_request(fields: dict[str, Any], attribute: str, value: obje
 )
 def test_a_broken_request_is_refused_without_repeating_it(body: bytes, status: int, message: str) -> None:
     with pytest.raises(ApiError) as refused:
-        wire.exec_request(body)
+        wire.parsed(wire.ExecRequest, body)
     assert refused.value.status == status
     assert message in refused.value.message
     assert "secret" not in refused.value.message
@@ -123,7 +123,7 @@ def test_a_broken_request_is_refused_without_repeating_it(body: bytes, status: i
 @given(st.dictionaries(st.sampled_from(list(wire.ExecRequest.model_fields)), anything))
 def test_any_json_is_a_request_or_a_refusal(fields: dict[str, Any]) -> None:
     with contextlib.suppress(ApiError):
-        parsed = wire.exec_request(json.dumps(fields).encode())
+        parsed = wire.parsed(wire.ExecRequest, json.dumps(fields).encode())
         Inputs.of(parsed.files, ME, parsed.session_id)
 
 

@@ -144,7 +144,24 @@ def test_without_authentication_there_is_no_key_to_mount(chart: Chart) -> None:
     deployment = by_kind(objects, "Deployment", "codesession-api")
     assert variables(deployment)["CODESESSION_AUTH"] == "none"
     assert [volume["name"] for volume in deployment["spec"]["template"]["spec"]["volumes"]] == ["tmp"]
-    assert [o["metadata"]["name"] for o in objects if o["kind"] == "Secret"] == ["codesession-minio"]
+    assert [o["metadata"]["name"] for o in objects if o["kind"] == "Secret"] == [
+        "codesession-minio",
+        "codesession-continuation",
+    ]
+
+
+def test_all_replicas_sign_with_one_key(chart: Chart) -> None:
+    key = base64.b64decode(by_kind(chart(), "Secret", "codesession-continuation")["data"]["key"])
+    assert len(key) == 40
+    for given, name in ((), "codesession-continuation"), (("continuation.existingSecret=mine",), "mine"):
+        objects = chart(*given)
+        pod = by_kind(objects, "Deployment", "codesession-api")["spec"]["template"]["spec"]
+        variable = {entry["name"]: entry for entry in pod["containers"][0]["env"]}[
+            "CODESESSION_CONTINUATION_KEY"
+        ]
+        assert variable["valueFrom"] == {"secretKeyRef": {"name": name, "key": "key"}}
+        secrets = [o["metadata"]["name"] for o in objects if o["kind"] == "Secret"]
+        assert ("codesession-continuation" in secrets) == (not given)
 
 
 def pod_of_the_api(objects: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,6 +1,8 @@
 // LibreChat's side of the wire, driven by lines: a JSON command on stdin, a JSON reply on stdout, in order.
 //
 //   {"op": "call", "tool", "args", "files"}                    one tool call, as LibreChat builds the tool
+//   {"op": "program", "tool", "code", "tools", "timeout"?}     run_tools_with_code or run_tools_with_bash; `tools` are by name
+//                                                             what they result in, {value} or {error}, else {got: input}
 //   {"op": "turn", "conversation", "tool", "args", "files"?}   through the ToolNode, which carries files over
 //   {"op": "upload", "path", "fields": [[name, value]], "files": [{"name", "base64"}]}
 //   {"op": "http", "method", "path", "query", "timeout_ms"?}
@@ -26,6 +28,8 @@ process.env.LIBRECHAT_CODE_BASEURL = base;
 process.env.LIBRECHAT_CODE_API_KEY = key || 'unused';
 const agents = (module) => import(`./agents/esm/tools/${module}.mjs`);
 const { createCodeExecutionTool } = await agents('CodeExecutor');
+const createPythonProgramTool = is('2.4') ? undefined : (await agents('ProgrammaticToolCalling')).createProgrammaticToolCallingTool;
+const createBashProgramTool = legacy ? undefined : (await agents('BashProgrammaticToolCalling')).createBashProgrammaticToolCallingTool;
 const { ToolNode } = await agents('ToolNode');
 const createBashExecutionTool = legacy ? undefined : (await agents('BashExecutor')).createBashExecutionTool;
 
@@ -49,6 +53,24 @@ let calls = 0;
 const toolCall = (name, args) => ({ name, args, id: `call_${++calls}`, type: 'tool_call' });
 
 const call = async ({ tool, args, files }) => reading(await createTool(tool, files).invoke(toolCall(tool, args)));
+
+// One call whose program calls tools; `calls` are those that it made.
+async function program({ tool: name, code, tools, timeout }) {
+  const create = name === 'run_tools_with_bash' ? createBashProgramTool : createPythonProgramTool;
+  const given = legacy ? { apiKey: process.env.LIBRECHAT_CODE_API_KEY } : { baseUrl: base, authHeaders: () => headers };
+  const parameters = { type: 'object', properties: {} };
+  const toolDefs = Object.keys(tools).map((called) => ({ name: called, description: called, parameters, allowed_callers: ['code_execution'] }));
+  const made = [];
+  const invoked = (called, { value, error }) => async (input) => {
+    made.push([called, input]);
+    if (error !== undefined) throw new Error(error);
+    return value ?? { got: input };
+  };
+  const entries = Object.entries(tools).map(([called, outcome]) => [called, { name: called, schema: parameters, invoke: invoked(called, outcome) }]);
+  const args = { code, ...(timeout && { timeout }) };
+  const message = await create(given).invoke({ ...toolCall(name, args), toolMap: new Map(entries), toolDefs });
+  return { ...reading(message), calls: made };
+}
 
 const conversations = new Map();
 
@@ -106,7 +128,7 @@ async function plain({ method, path, query, timeout_ms = 15000 }) {
   return { status: response.status, headers: { ...response.headers }, base64: Buffer.from(response.data).toString('base64') };
 }
 
-const operations = { call, turn, upload, http: plain };
+const operations = { call, program, turn, upload, http: plain };
 
 const shown = (error) => ({ name: error.name, message: error.response ? `HTTP ${error.response.status}` : error.message });
 

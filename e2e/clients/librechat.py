@@ -35,6 +35,8 @@ class ToolMessage:
     artifact: Json
     status: str
     carried: list[Json] = field(default_factory=list)
+    calls: list[list[Any]] = field(default_factory=list)
+    """Of a program: each tool that it called, with the input."""
 
     @property
     def stdout(self) -> str:
@@ -118,6 +120,11 @@ class LibreChat:
     def execute_code(self, lang: str, code: str) -> ToolMessage:
         return self._call("execute_code", {"lang": lang, "code": code}, ())
 
+    def program(self, tool: str, code: str, tools: Mapping[str, Json], timeout: int = 15000) -> ToolMessage:
+        """A program that calls `tools`: by name what each results in, `{value}` or `{error}`; with neither,
+        `{"got": input}`. `timeout` is in milliseconds."""
+        return self.message(self.ask("program", tool=tool, code=code, tools=dict(tools), timeout=timeout))
+
     def bash_call(self, command: str, args: Sequence[str] = ()) -> tuple[str, Json]:
         """The tool and the arguments by which a model of this version runs a command."""
         if self.version.startswith("2.4."):
@@ -186,7 +193,8 @@ class LibreChat:
         """What the driver gave of a tool call."""
         artifact = result["artifact"] or {}
         self.sessions |= {artifact["session_id"]} if artifact.get("session_id") else set()
-        return ToolMessage(result["content"], artifact, result["status"], result.get("carried", []))
+        carried, calls = result.get("carried", []), result.get("calls", [])
+        return ToolMessage(result["content"], artifact, result["status"], carried, calls)
 
     def _request(self, method: str, path: str, query: Mapping[str, str]) -> Reply:
         result = self.ask("http", method=method, path=path, query=dict(query))

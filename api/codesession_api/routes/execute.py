@@ -14,36 +14,36 @@ from codesession_api.services import By, With
 router = APIRouter()
 
 
-async def _slot(services: With, principal: By) -> AsyncIterator[None]:
+async def slot(services: With, principal: By) -> AsyncIterator[None]:
     """Held from before the body is read until the answer is sent."""
     with services.slots.taken(principal.principal):
         yield
 
 
-@router.post("/exec", dependencies=[Depends(_slot)])
-@router.post("/run/exec", dependencies=[Depends(_slot)])
+@router.post("/exec", dependencies=[Depends(slot)])
+@router.post("/run/exec", dependencies=[Depends(slot)])
 async def execute(request: Request, services: With, principal: By) -> Response:
     """Run a program. What the program did wrong is status 200 with text in `stderr`."""
-    _check_type(request.headers.get("content-type", ""))
-    parsed = wire.exec_request(await _body(request, services.settings.request_bytes))
+    check_type(request.headers.get("content-type", ""))
+    parsed = wire.parsed(wire.ExecRequest, await body(request, services.settings.request_bytes))
     work = partial(services.executor.execute, principal, parsed)
     response = PatientResponse(work, services.settings.keep_alive_seconds)
     response.headers[PROFILE] = services.settings.profile
     return response
 
 
-def _check_type(content_type: str) -> None:
+def check_type(content_type: str) -> None:
     """What says that it is something else is refused; JSON with no type or as plain text is taken."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind.endswith(("form-data", "form-urlencoded", "xml")):
         raise unsupported_media_type("The body must be application/json.")
 
 
-async def _body(request: Request, limit: int) -> bytes:
+async def body(request: Request, limit: int) -> bytes:
     """400 rather than 413 when it is too long: clients try the latter again and again."""
-    body = bytearray()
+    read = bytearray()
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
+        read += chunk
+        if len(read) > limit:
             raise bad_request(f"The request is over the limit of {limit} bytes.")
-    return bytes(body)
+    return bytes(read)

@@ -7,16 +7,23 @@ request may collect, and raises ProtocolError on all that the protocol does not 
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any
 
-from codesession_api.ports import FileEntry
+from codesession_api.ports import Call, FileEntry
 from codesession_api.sandboxes.refusals import refusal
 from codesession_runner.frames import MAX_PAYLOAD, PAID, WINDOW, Frame, Kind, ProtocolError, credit
 
 MAX_CREDIT = 64 * 1024 * 1024
 MAX_PATH = 4096
+MAX_CALLS = 200
+MAX_CALLS_BYTES = 8 * 1024 * 1024
+"""Of the calls that a run waits for at one time: their inputs, which JSON in ASCII makes longer."""
+MAX_NAME = 256
+_CALL_ID = re.compile(r"call_[0-9]{1,6}")
 MAX_SIZE = 2**53
 _GRANT_AT = WINDOW // 2
 
@@ -205,6 +212,38 @@ class Output(Channel):
             raise ProtocolError("a record of an unknown change")
 
 
+class Step(Output):
+    """A run up to its end, or up to calls of tools, which come as a JSON list."""
+
+    accepts = Output.accepts | {Kind.DATA}
+
+    def __init__(self, *args: Any, output_bytes: int, files: int) -> None:
+        super().__init__(*args, output_bytes=output_bytes, files=files)
+        self._calls = bytearray()
+
+    def _receive(self, kind: Kind, payload: bytes) -> None:
+        if kind is not Kind.DATA:
+            super()._receive(kind, payload)
+            return
+        self._calls += payload
+        if len(self._calls) > MAX_CALLS_BYTES:
+            raise ProtocolError("calls beyond all limits")
+        self._grant(len(payload))
+
+    def calls(self) -> list[Call]:
+        """Those of the step; at least one."""
+        try:
+            listed = json.loads(self._calls, parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError("calls that are no JSON") from error
+        if not isinstance(listed, list) or not 0 < len(listed) <= MAX_CALLS:
+            raise ProtocolError("no calls, or too many")
+        calls = [_call(entry) for entry in listed]
+        if len({call.id for call in calls}) < len(calls):
+            raise ProtocolError("two calls of one id")
+        return calls
+
+
 def number(body: Mapping[str, Any], name: str) -> int:
     """A count or a size that the runner gave."""
     value = body.get(name)
@@ -221,6 +260,21 @@ def duration(body: Mapping[str, Any], name: str) -> float:
     if not math.isfinite(value) or value < 0:
         raise ProtocolError(f"{name} is no duration")
     return float(value)
+
+
+def _call(entry: Any) -> Call:
+    if not isinstance(entry, dict) or "input" not in entry:
+        raise ProtocolError("a call without an input")
+    identity, name = entry.get("id"), entry.get("name")
+    if not isinstance(identity, str) or not _CALL_ID.fullmatch(identity):
+        raise ProtocolError("a call without an id")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME:
+        raise ProtocolError("a call without a name")
+    return Call(identity, name, entry["input"])
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def _path(record: dict[str, Any]) -> str:

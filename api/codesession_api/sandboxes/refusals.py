@@ -7,11 +7,12 @@ from typing import Any
 from codesession_api.errors import (
     SandboxBadRequest,
     SandboxBusy,
+    SandboxConflict,
     SandboxError,
     SandboxFileMissing,
     SandboxFileTooLarge,
-    SandboxLost,
     SandboxNoSpace,
+    SandboxRunUnknown,
     SandboxUnsupportedLanguage,
 )
 
@@ -22,7 +23,8 @@ _CODES: dict[str, type[SandboxError]] = {
     "no_space": SandboxNoSpace,
     "unsupported_language": SandboxUnsupportedLanguage,
     "busy": SandboxBusy,
-    "unknown_run": SandboxLost,
+    "unknown_run": SandboxRunUnknown,
+    "conflict": SandboxConflict,
 }
 _MAX_MESSAGE = 200
 

@@ -11,14 +11,15 @@ import asyncio
 import contextlib
 import json
 import random
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from codesession_api.errors import SandboxError, SandboxFileTooLarge, SandboxLost
-from codesession_api.ports import Outcome, RunResult, RunSpec, TaggedPath
-from codesession_api.sandboxes.channels import Channel, Download, Output, Paths, duration, number
+from codesession_api.errors import SandboxError, SandboxFileTooLarge, SandboxLost, SandboxRunUnknown
+from codesession_api.ports import Outcome, Pause, Reply, RunResult, RunSpec, TaggedPath, Tool
+from codesession_api.sandboxes.channels import Channel, Download, Output, Paths, Step, duration, number
 from codesession_api.sandboxes.connection import Connection, ConnectionLost
 from codesession_runner.frames import ProtocolError
 
@@ -26,7 +27,14 @@ REDIAL_SECONDS = 10.0
 """Less than the 15 s after which the runner gives up a run that nobody follows."""
 QUEUE_SECONDS = 600.0
 """How long a run may wait for others of its session, on top of its own timeout."""
+STEP_SECONDS = 60.0
+"""How much longer than its timeout a step may take: to send what is said, and to end what is to end."""
+_CALLS = "calls"
 _FIRST_DELAY, _LAST_DELAY = 0.05, 2.0
+
+
+_Request = tuple[Mapping[str, Any], bytes | None]
+"""The payload of OPEN, and the DATA."""
 
 
 class Line(Protocol):
@@ -69,6 +77,32 @@ class Session:
         except TimeoutError:
             raise SandboxError("the sandbox did not end the run in time") from None
 
+    async def begin(
+        self, spec: RunSpec, tools: Sequence[Tool], request: str | None = None
+    ) -> RunResult | Pause:
+        opening = self._opening(spec) | {"tools": [asdict(tool) for tool in tools], "request": request}
+        code, attached = spec.code.encode("utf-8", "replace"), {"op": "attach", "run": spec.run_id}
+        return await self._step(opening, code, (attached, None), QUEUE_SECONDS)
+
+    async def resume(
+        self, run_id: str, number: int, replies: Sequence[Reply], request: str | None = None
+    ) -> RunResult | Pause:
+        # By `answer` the runner knows these very replies again, when they are sent on another connection.
+        body = {"op": "results", "run": run_id, "round": number, "request": request}
+        opening = body | {"answer": secrets.token_hex(16)}
+        told = json.dumps([_told(reply) for reply in replies]).encode("ascii")
+        return await self._step(opening, told, (opening, told))
+
+    async def cancel(self, request: str) -> bool:
+        with _one_way("a run was cancelled"):
+            connection = await self._connect()
+            try:
+                with connection.request(Channel, {"op": "cancel", "request": request}) as channel:
+                    await channel.end()
+            except SandboxRunUnknown:
+                return False
+            return True
+
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
         known = frozenset(file.path for file in files)
         wanted = json.dumps([{"path": file.path, "tag": file.tag} for file in files]).encode("ascii")
@@ -110,14 +144,7 @@ class Session:
     async def _run(self, spec: RunSpec, timeout: float) -> RunResult:  # noqa: ASYNC109
         connection = await self._connect()
         boot = connection.hello.boot
-        request: dict[str, Any] = {
-            "op": "run",
-            "run": spec.run_id,
-            "lang": spec.language,
-            "args": list(spec.args),
-            "timeout_ms": round(timeout * 1000),
-            "live": spec.live,
-        }
+        request = self._opening(spec)
         code: bytes | None = spec.code.encode("utf-8", "replace")
         while True:
             try:
@@ -125,6 +152,47 @@ class Session:
             except ConnectionLost as cut:
                 connection = await self._redial(cut, boot)
                 request, code = {"op": "attach", "run": spec.run_id}, None
+
+    def _opening(self, spec: RunSpec) -> dict[str, Any]:
+        return {
+            "op": "run",
+            "run": spec.run_id,
+            "lang": spec.language,
+            "args": list(spec.args),
+            "timeout_ms": round(min(spec.timeout, self._limits.run_seconds) * 1000),
+            "live": spec.live,
+        }
+
+    async def _step(
+        self, opening: Mapping[str, Any], data: bytes | None, again: _Request, queue: float = 0.0
+    ) -> RunResult | Pause:
+        """`again` is asked after a cut: the runner takes neither code nor replies twice."""
+        try:
+            async with asyncio.timeout(self._limits.run_seconds + STEP_SECONDS + queue):
+                with _nonsense_is_loss():
+                    connection = await self._connect()
+                    boot = connection.hello.boot
+                    while True:
+                        try:
+                            return await self._take_step(connection, opening, data)
+                        except ConnectionLost as cut:
+                            connection = await self._redial(cut, boot)
+                            opening, data = again
+        except TimeoutError:
+            raise SandboxError("the sandbox did not end the run in time") from None
+
+    async def _take_step(
+        self, connection: Connection, opening: Mapping[str, Any], data: bytes | None
+    ) -> RunResult | Pause:
+        kind = partial(Step, output_bytes=self._limits.output_bytes, files=self._limits.files)
+        with connection.request(kind, opening) as channel:
+            if data is not None:
+                await channel.write(data)
+                channel.finish()
+            end = await channel.end()
+            if end.get("outcome") == _CALLS:
+                return Pause(number(end, "round"), channel.calls(), bytes(channel.stdout))
+            return _result(end, channel)
 
     async def _follow(
         self, connection: Connection, request: Mapping[str, Any], code: bytes | None
@@ -165,6 +233,12 @@ class Session:
             ceiling = min(2 * ceiling, _LAST_DELAY)
             with contextlib.suppress(ConnectionLost):
                 return await self._verified()
+
+
+def _told(reply: Reply) -> dict[str, Any]:
+    if reply.error is not None:
+        return {"id": reply.call_id, "error": reply.error}
+    return {"id": reply.call_id, "value": reply.value}
 
 
 def _result(end: Mapping[str, Any], output: Output) -> RunResult:

@@ -8,12 +8,14 @@ import math
 import os
 import resource
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from codesession_runner.capture import Capture
+from codesession_runner.clock import Clock
+from codesession_runner.errors import os_errors
 from codesession_runner.frames import Kind
+from codesession_runner.gates import Gate, open_gate
 from codesession_runner.interpreters import LOST, Interpreters
 from codesession_runner.live_child import LiveChild
 from codesession_runner.pool import Child, Exit
@@ -27,6 +29,8 @@ _CANCEL_SECONDS = 0.5
 WATCH_SECONDS = 0.25
 _SERVER_SECONDS = 1.0
 _DRAIN_SECONDS = 1.0
+_ROUNDS = 20
+"""Times that the processor time of a program with tools may be that of its timeout."""
 _OPEN_FILES = 4096
 
 
@@ -44,6 +48,8 @@ class Attempt:
         self._captures = [self._capture(kind) for kind in (Kind.STDOUT, Kind.STDERR)]
         self._timers: list[asyncio.TimerHandle] = []
         self._over = False
+        self._gate: Gate | None = None
+        self._clock = Clock(run.timeout, self.stop)
 
     @property
     def truncated(self) -> bool:
@@ -51,7 +57,6 @@ class Attempt:
 
     async def carry_out(self, path: str) -> Exit | None:
         """How the program ended; None when the child was gone before it began, for no reason of its own."""
-        started = time.perf_counter()
         try:
             if not self._start(path):
                 return None
@@ -60,7 +65,7 @@ class Attempt:
                 await self._child.exited
                 exit_ = await self._child.ended()
             self._over = True
-            self.wall = time.perf_counter() - started
+            self.wall = self._clock.stop()
             begun, self.out_of_memory = self._child.reports()
             await self._clean_up()
             if self._run.live and begun and not self._staying():
@@ -74,41 +79,59 @@ class Attempt:
         if self.verdict is not None or self._over or self._child.exited.done():
             return
         self.verdict = verdict
+        if self._run.calls:
+            self._run.calls.close()
         if grace:
             self._child.signal(signal.SIGTERM)
             self._child.signal(signal.SIGCONT)
         self._later(grace, self._kill)
 
     def _start(self, path: str) -> bool:
+        if self._run.calls is not None:
+            with os_errors():
+                forked = self._run.language.forked_ahead
+                self._gate = open_gate(self._run.calls, Path(path).parent, python=forked)
+            self._run.calls.on_pause, self._run.calls.on_resume = self._clock.pause, self._clock.resume
         program = self._program(path)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            self._child.start(program, [null, *(capture.writer for capture in self._captures)])
+            given = self._gate.descriptors if self._gate else []
+            self._child.start(program, [null, *(capture.writer for capture in self._captures), *given])
         except OSError:
             return False
         finally:
             os.close(null)
         for capture in self._captures:
             capture.close_writer()
+        if self._gate:
+            self._gate.started()
         self._run.on_cancel = lambda: self.stop(Outcome.CANCELLED, grace=_CANCEL_SECONDS)
-        self._later(self._run.timeout, self.stop, Outcome.TIMEOUT)
+        self._clock.start()
         self._later(WATCH_SECONDS, self._watch)
         return True
 
     def _program(self, path: str) -> Program:
         language, workspace = self._run.language, self._settings.workspace
         commands = language.commands(self._run.code).at(str(Path(path).parent), workspace)
+        gate = self._gate.environment if self._gate else {}
         return Program(
             path=path,
             args=list(self._run.args),
             directory=workspace,
-            limits=_limits(self._settings, None if self._run.live else self._run.timeout),
+            limits=_limits(self._settings, self._processor_seconds()),
             live=self._run.live,
             command=list(commands.run),
             compile=list(commands.compile),
-            environment=dict(language.environment),
+            environment={**language.environment, **gate},
             linked=language.linked,
+            tools=list(self._run.calls.tools) if self._run.calls else None,
         )
+
+    def _processor_seconds(self) -> float | None:
+        """The timeout as the kernel is to hold it; None for a process that outlives its run."""
+        if self._run.live:
+            return None
+        return self._run.timeout * (_ROUNDS if self._run.calls else 1)
 
     def _capture(self, kind: Kind) -> Capture:
         return Capture(
@@ -134,6 +157,8 @@ class Attempt:
 
     async def _clean_up(self) -> None:
         self._cancel_timers()
+        if self._run.calls:
+            self._run.calls.close()
         if live := self._staying():
             live.rest()
             await self._interpreters.sweep(live)
@@ -160,7 +185,10 @@ class Attempt:
 
     def _release(self) -> None:
         self._cancel_timers()
+        self._clock.stop()
         self._run.on_cancel = lambda: None
+        if self._gate:
+            self._gate.close()
         for capture in self._captures:
             capture.close()
         if not self._staying():

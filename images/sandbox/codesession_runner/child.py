@@ -14,11 +14,13 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from codesession_runner import figures, live
-from codesession_runner.interpreter import flush_on_sigterm, rehearse, run_file
+from codesession_runner.interpreter import execute, flush_on_sigterm, rehearse, run_file
 from codesession_runner.processes import set_dumpable
 from codesession_runner.program import BEGUN, MAX_REQUEST, OUT_OF_MEMORY, Program
 from codesession_runner.streams import connect
@@ -34,7 +36,7 @@ def main(runner: socket.socket) -> NoReturn:
     """The whole life of the process; it ends early when the runner closes its end of the socket."""
     try:
         _prepare(runner)
-        request, descriptors, _, _ = socket.recv_fds(runner, MAX_REQUEST, 3)
+        request, descriptors, _, _ = socket.recv_fds(runner, MAX_REQUEST, 4)
         if request:
             _begin(Program.decode(request), descriptors, runner)
     except BaseException:
@@ -73,7 +75,7 @@ def _begin(program: Program, descriptors: list[int], runner: socket.socket) -> N
 
 
 def _become(program: Program, descriptors: list[int], runner: socket.socket) -> NoReturn:
-    connect(descriptors)
+    connect(descriptors[:3])
     runner.send(BEGUN)
     if program.linked:
         _link(program.directory, Path(program.path).parent)
@@ -87,6 +89,7 @@ def _become(program: Program, descriptors: list[int], runner: socket.socket) -> 
         program.args,
         import_from=program.directory,
         on_memory_error=lambda: runner.send(OUT_OF_MEMORY),
+        execute=execute if program.tools is None else _with_tools(program.tools, descriptors[3]),
     )
     os._exit(status)
 
@@ -95,6 +98,13 @@ def _enter(directory: str) -> None:
     with contextlib.suppress(OSError):
         os.chdir(directory)
     figures.belong_to(directory)
+
+
+def _with_tools(identifiers: list[str], descriptor: int) -> Callable[[bytes, ModuleType], None]:
+    # Only here, since it imports asyncio, of which every other program has the cost too.
+    from codesession_runner.toolbox import Toolbox
+
+    return Toolbox(descriptor, identifiers).execute
 
 
 def _limit(number: int, value: int) -> None:

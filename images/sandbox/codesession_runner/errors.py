@@ -15,6 +15,7 @@ Code = Literal[
     "unsupported_language",
     "busy",
     "unknown_run",
+    "conflict",
     "cancelled",
     "internal",
 ]

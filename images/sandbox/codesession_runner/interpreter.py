@@ -26,11 +26,35 @@ from codesession_runner import figures
 _INTERRUPTED = 130
 
 
-def run_file(path: str, args: list[str], *, import_from: str, on_memory_error: Callable[[], object]) -> int:
+Execute = Callable[[bytes, ModuleType], None]
+"""Runs the source of a program in its namespace."""
+
+
+def execute(source: bytes, main: ModuleType) -> None:
+    """Run a program that is in no need of anything."""
+    code: CodeType = compile(source, main.__dict__["__file__"], "exec", dont_inherit=True)
+    exec(code, main.__dict__)  # noqa: S102
+
+
+def run_file(
+    path: str,
+    args: list[str],
+    *,
+    import_from: str,
+    on_memory_error: Callable[[], object],
+    execute: Execute = execute,
+) -> int:
     """Run to the end, the exit handlers included, and return the exit status."""
     main = new_main()
     sys.path[0] = import_from
-    status = run_in(main, path, args, on_memory_error=on_memory_error, on_interrupt=_die_of_interrupt)
+    status = run_in(
+        main,
+        path,
+        args,
+        on_memory_error=on_memory_error,
+        on_interrupt=_die_of_interrupt,
+        execute=execute,
+    )
     finalize(main)
     return status
 
@@ -49,12 +73,13 @@ def run_in(
     *,
     on_memory_error: Callable[[], object],
     on_interrupt: Callable[[], object] = lambda: None,
+    execute: Execute = execute,
 ) -> int:
     """Run a file in a namespace, to the end of its last line, and return its exit status."""
     source = _load(main, path)
     sys.argv = [path, *args]
     try:
-        return _run(source, main, on_memory_error, on_interrupt)
+        return _run(source, main, on_memory_error, on_interrupt, execute)
     except SystemExit as error:  # from the user's own sys.excepthook
         return _exit_status(error)
 
@@ -63,7 +88,7 @@ def rehearse() -> None:
     """Do what `run_file` does, as far as it leaves no trace."""
     main = new_main()
     _load(main, __file__)
-    _run(b"print(end='')", main, lambda: None, lambda: None)
+    _run(b"print(end='')", main, lambda: None, lambda: None, execute)
     flush()
     gc.collect()
     del linecache.cache[__file__], sys.modules["__main__"]
@@ -79,28 +104,34 @@ def _load(main: ModuleType, path: str) -> bytes:
 
 
 def _run(
-    source: bytes, main: ModuleType, on_memory_error: Callable[[], object], on_interrupt: Callable[[], object]
+    source: bytes,
+    main: ModuleType,
+    on_memory_error: Callable[[], object],
+    on_interrupt: Callable[[], object],
+    execute: Execute,
 ) -> int:
+    path = main.__dict__["__file__"]
     try:
-        code: CodeType = compile(source, main.__dict__["__file__"], "exec", dont_inherit=True)
-        exec(code, main.__dict__)  # noqa: S102
+        execute(source, main)
     except SystemExit as error:
         return _exit_status(error)
     except KeyboardInterrupt as error:
-        _print_exception(error)
+        _print_exception(error, path)
         on_interrupt()
         return _INTERRUPTED
     except BaseException as error:
         if isinstance(error, MemoryError):
             on_memory_error()
-        _print_exception(error)
+        _print_exception(error, path)
         return 1
     return 0
 
 
-def _print_exception(error: BaseException) -> None:
-    """Report as the interpreter does, without the frame of `_run` at the top."""
-    traceback = error.__traceback__.tb_next if error.__traceback__ else None
+def _print_exception(error: BaseException, path: str) -> None:
+    """Report as the interpreter does, without the frames at the top that are not the program's."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename != path:
+        traceback = traceback.tb_next
     report = type(error), error.with_traceback(traceback), traceback
     try:
         sys.excepthook(*report)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from codesession_runner.calls import MAX_RESULTS, Calls, results_of, tools_of
 from codesession_runner.channel import Channel
 from codesession_runner.errors import OperationError
 from codesession_runner.frames import Kind
@@ -25,6 +26,7 @@ MAX_CODE = 16 * 1024 * 1024
 MAX_ARGS = 256
 MAX_ARGS_BYTES = 64 * 1024
 MAX_TAG = 128
+TOOL_LANGUAGES = ("py", "bash")
 MAX_LIST = 4 * 1024 * 1024
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -50,16 +52,18 @@ class Operations:
 
 
 async def run(self: Operations, request: Request, channel: Channel) -> End:
-    """`{run, lang, args, timeout_ms, live}` and the code as DATA: run it, or follow the run of this id."""
+    """`{run, lang, args, timeout_ms, live, tools?, request?}` and the code as DATA: run it, or follow the run
+    of this id."""
     run_id = _run_id(request)
     found = self.runs.find(run_id)
     if found is None:
         language, args, timeout = _language(self, request), _args(request), _timeout(self, request)
-        live = _live(request, language)
+        live, calls = _live(request, language), _calls(request, language)
+        name = _request(request)
         code = await channel.read(MAX_CODE)
         found = self.runs.find(run_id)  # another connection may have been quicker
         if found is None:
-            found = Run(run_id, language, code, args, timeout, live)
+            found = Run(run_id, language, code, args, timeout, live, calls=calls, request=name)
             self.runs.submit(found)
     return await _follow(self, found, channel)
 
@@ -69,9 +73,36 @@ async def attach(self: Operations, request: Request, channel: Channel) -> End:
     return await _follow(self, _known_run(self, request), channel)
 
 
+async def results(self: Operations, request: Request, channel: Channel) -> End:
+    """`{run, round, answer, request?}` and a JSON list of `{id, value}` or `{id, error}` as DATA: go on with
+    a run that waits, and follow it. The same `answer` may come again."""
+    found, number = _known_run(self, request), request.get("round")
+    by, name = _answer(request), _request(request)
+    if found.calls is None or type(number) is not int:
+        raise OperationError("bad_request", "the run calls no tools, or round is no number")
+    stop = channel.on_cancel
+
+    def cancel() -> None:
+        self.runs.cancel(found)
+        stop()
+
+    channel.on_cancel = cancel
+    given = results_of(await channel.read(MAX_RESULTS))
+    with self.runs.following(found):
+        found.calls.answer(number, by, given)
+        found.request = name or found.request
+        return await _follow(self, found, channel)
+
+
 async def cancel(self: Operations, request: Request, channel: Channel) -> End:
-    """`{run}`: stop a run; whoever follows it sees it end."""
-    self.runs.cancel(_known_run(self, request))
+    """`{run}` or `{request}`: stop a run; whoever follows it sees it end."""
+    if "request" in request:
+        found = self.runs.requested(_request(request) or "")
+        if found is None:
+            raise OperationError("unknown_run", "no run has such a step")
+    else:
+        found = _known_run(self, request)
+    self.runs.cancel(found)
     return {}
 
 
@@ -118,6 +149,7 @@ async def list_files(self: Operations, request: Request, channel: Channel) -> En
 _OPERATIONS: dict[str, Callable[[Operations, Request, Channel], Awaitable[End]]] = {
     "run": run,
     "attach": attach,
+    "results": results,
     "cancel": cancel,
     "put": put,
     "get": get,
@@ -133,17 +165,43 @@ async def _follow(self: Operations, found: Run, channel: Channel) -> End:
         async with contextlib.aclosing(found.follow()) as output:
             async for kind, piece in output:
                 await channel.write(kind, piece)
+        if found.result is None:
+            pause = found.pause
+            assert pause is not None
+            await channel.write(Kind.DATA, pause.encode())
+            return {"outcome": "calls", "round": pause.round}
         for record in found.records:
             await channel.record(record)
-    assert found.result is not None
-    return found.result
+        return found.result
 
 
 def _run_id(request: Request) -> str:
-    value = request.get("run")
+    return _id(request, "run")
+
+
+def _id(request: Request, member: str) -> str:
+    value = request.get(member)
     if not isinstance(value, str) or not _RUN_ID.fullmatch(value):
-        raise OperationError("bad_request", "run must be an id of 1 to 64 letters, digits, '-' or '_'")
+        raise OperationError("bad_request", f"{member} must be an id of 1 to 64 letters, digits, '-' or '_'")
     return value
+
+
+def _calls(request: Request, language: Language) -> Calls | None:
+    if "tools" not in request:
+        return None
+    if language.name not in TOOL_LANGUAGES:
+        raise OperationError("unsupported_language", f"tools are called in {', '.join(TOOL_LANGUAGES)}")
+    if request.get("live"):
+        raise OperationError("bad_request", "a live run calls no tools")
+    return Calls(tools_of(request["tools"]))
+
+
+def _request(request: Request) -> str | None:
+    return None if request.get("request") is None else _id(request, "request")
+
+
+def _answer(request: Request) -> str:
+    return _id(request, "answer")
 
 
 def _known_run(self: Operations, request: Request) -> Run:

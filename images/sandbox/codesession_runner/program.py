@@ -35,6 +35,8 @@ class Program:
     """Variables for both, where there are none of that name."""
     linked: bool = False
     """Whether what lies in `directory` is also to be found beside the file."""
+    tools: list[str] | None = None
+    """What it can call through the descriptor after its three; None for a program that calls nothing."""
     live: bool = False
     """Whether the child stays, with all that the program leaves in it, and waits for the next."""
 

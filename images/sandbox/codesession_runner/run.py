@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from codesession_runner.calls import Calls, Pause
 from codesession_runner.frames import Kind
 from codesession_runner.languages import Language
 
@@ -42,10 +43,23 @@ class Run:
     """Files that it changed, known when it ends."""
     result: Mapping[str, Any] | None = None
     """The payload of END."""
+    calls: Calls | None = None
+    """Of a program that can call tools."""
+    request: str | None = None
+    """What its last step is called, to be cancelled by."""
     cancelled: bool = False
     on_cancel: Callable[[], None] = lambda: None
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        if self.calls is not None:
+            self.calls.on_news = self._news.set
+
+    @property
+    def pause(self) -> Pause | None:
+        """What it waits for now, which only its callers can give it."""
+        return self.calls.pause if self.calls else None
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -63,6 +77,8 @@ class Run:
     def end(self, result: Mapping[str, Any]) -> None:
         self.code = b""
         self.result = result
+        if self.calls is not None:
+            self.calls.close()
         self._ended.set()
         self._news.set()
 
@@ -71,14 +87,14 @@ class Run:
         return len(self.code) + sum(map(len, self.output.values())) + _RECORD_COST * len(self.records)
 
     async def follow(self) -> AsyncGenerator[tuple[Kind, bytes], None]:
-        """The output from its beginning to its end, as it comes."""
+        """The output from its beginning to its end, or until it waits for its callers, as it comes."""
         sent = dict.fromkeys(self.output, 0)
         while True:
             for kind, data in self.output.items():
                 if piece := bytes(data[sent[kind] :]):
                     break
             else:
-                if self.result is not None:
+                if self.result is not None or self.pause is not None:
                     return
                 self._news.clear()
                 await self._news.wait()

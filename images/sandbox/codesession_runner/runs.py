@@ -49,6 +49,11 @@ class Runs:
             return self._current
         return self._waiting.get(run_id) or self._ended.get(run_id)
 
+    def requested(self, request: str) -> Run | None:
+        """The run that waits or goes on, and whose last step has this name."""
+        alive = [*self._waiting.values(), *([self._current] if self._current else [])]
+        return next((run for run in alive if run.request == request), None)
+
     def submit(self, run: Run) -> None:
         """Queue a run with an id that `find` does not know; `busy` when too much waits."""
         size = run.size() + sum(other.size() for other in self._waiting.values())
@@ -65,7 +70,8 @@ class Runs:
 
     @contextlib.contextmanager
     def following(self, run: Run) -> Iterator[None]:
-        """Hold while a run is followed; one that nobody follows for a while is cancelled."""
+        """Hold while a run is followed; one that nobody follows for a while is cancelled, unless it waits for
+        its callers, which has a limit of its own."""
         self._followers[run.id] = self._followers.get(run.id, 0) + 1
         if timer := self._orphaned.pop(run.id, None):
             timer.cancel()
@@ -75,7 +81,7 @@ class Runs:
             self._followers[run.id] -= 1
             if not self._followers[run.id]:
                 del self._followers[run.id]
-                if run.result is None:
+                if run.result is None and run.pause is None:
                     timer = self._loop.call_later(self._orphan_seconds, self.cancel, run)
                     self._orphaned[run.id] = timer
 
