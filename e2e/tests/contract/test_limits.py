@@ -58,7 +58,7 @@ SURVIVED = [
     ),
     Attack(
         "takes memory in a program of another language",
-        "head -c 3G /dev/zero | tail",
+        "head -c 1500M /dev/zero | tail",
         "RE",
         "memory exhausted",
         lang="bash",
