@@ -167,6 +167,9 @@ class Settings(BaseSettings):
         ge=0,
         description="Local backend: bytes of memory of each process; 0 for no limit.",
     )
+    workspace_bytes: int = Field(
+        1024 * MIB, ge=0, description="Local backend: bytes of the files of one session; 0 for no limit."
+    )
     request_bytes: int = Field(
         50_000_000, ge=1024, description="Bytes of the largest JSON request, code included."
     )

@@ -60,6 +60,7 @@ def runner_environment(settings: Settings) -> dict[str, str]:
         "FILES": settings.run_files,
         "PROCESSES": settings.processes,
         "MEMORY_BYTES": settings.memory_bytes,
+        "WORKSPACE_BYTES": settings.workspace_bytes,
         "LANGUAGES": ",".join(settings.languages),
         "READY_PORT": 0,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import errno
 import functools
 import secrets
@@ -19,6 +20,7 @@ from codesession_runner.errors import OperationError
 from codesession_runner.interpreters import Interpreters
 from codesession_runner.pool import Child, Exit
 from codesession_runner.processes import oom_kills
+from codesession_runner.room import Room
 from codesession_runner.run import Outcome, Run, end_of
 from codesession_runner.settings import Settings
 from codesession_runner.workspace import Workspace
@@ -34,22 +36,36 @@ class Executor:
         self._settings = settings
         self._interpreters = interpreters
         self._workspace = workspace
+        self._room = Room(settings.workspace, settings.workspace_bytes)
         self._oom_kills = oom_kills()
 
     async def __call__(self, run: Run) -> Mapping[str, Any]:
         """The payload of END, once no process of the run is left; `run.records` is filled in by then."""
         try:
+            settings = await self._settings_for(run)
             with _code_file(run) as path:
                 for _ in range(_CHILD_ATTEMPTS):
                     if run.cancelled:
                         return end_of(Outcome.CANCELLED)
-                    attempt = Attempt(run, await self._child(run), self._interpreters, self._settings)
-                    exit_ = await attempt.carry_out(path)
+                    attempt = Attempt(run, await self._child(run), self._interpreters, settings)
+                    async with self._room.watched(functools.partial(self._full, run, attempt)):
+                        exit_ = await attempt.carry_out(path)
                     if exit_ is not None:
                         return await self._end(run, attempt, exit_)
             raise OperationError("internal", "the sandbox's interpreters die before they start")
         finally:
             self._interpreters.replenish()
+
+    async def _settings_for(self, run: Run) -> Settings:
+        """A run in a full workspace may read and delete, and write nothing."""
+        if not await self._room.is_full():
+            return self._settings
+        run.note(f"{self._room.notice()}; delete files to write new ones".encode())
+        return dataclasses.replace(self._settings, file_bytes=0)
+
+    def _full(self, run: Run, attempt: Attempt) -> None:
+        run.note(f"killed: {self._room.notice()}".encode())
+        attempt.stop(Outcome.SIGNAL, grace=0)
 
     async def _child(self, run: Run) -> Child:
         try:

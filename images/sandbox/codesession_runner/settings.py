@@ -30,6 +30,8 @@ class Settings:
     """Processes that a run may have at one time."""
     memory_bytes: int = 0
     """RLIMIT_DATA of each process of a run; 0 leaves memory to the cgroup."""
+    workspace_bytes: int = 0
+    """What the workspace may take on disk, for volumes that do not enforce a size; 0 for no limit."""
     languages: tuple[str, ...] = ("py", "bash")
     """Comma list of what the sandbox offers; a language whose programs are absent is left out."""
     preload: tuple[str, ...] = ("numpy", "pandas", "matplotlib.pyplot")

@@ -110,6 +110,7 @@ def _variables(spec: EnvironmentSpec) -> dict[str, str]:
         "CODESESSION_FILES": str(limits.files),
         "CODESESSION_PROCESSES": str(limits.processes),
         "CODESESSION_MEMORY_BYTES": str(_run_memory(spec)),
+        "CODESESSION_WORKSPACE_BYTES": str(int(quantity.parse(spec.workspace.size))),
         "CODESESSION_LANGUAGES": ",".join(spec.languages),
         "CODESESSION_WORKSPACE": "/mnt/data",
         "CODESESSION_SOCKET": "/run/codesession/runner.sock",
