@@ -1,4 +1,8 @@
-"""Programs that go past every limit: each is told which, and no other tenant is disturbed."""
+"""Programs that go past every limit: each is told which, and no other tenant is disturbed.
+
+On the embedded default: on a cluster the rows about memory do not hold yet, and take the session of those
+after them along (docs/limits.md).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ import httpx
 import pytest
 
 from e2e.targets import Target
+
+pytestmark = pytest.mark.sandbox
 
 MIB = 1 << 20
 LOST = "The sandbox was lost"
@@ -169,6 +175,11 @@ def _tenant(target: Target, key: str) -> Iterator[Tenant]:
         tenant = Tenant(http)
         tenant.begin()
         yield tenant
+
+
+@pytest.fixture(scope="module")
+def target(embedded_server: Target) -> Target:
+    return embedded_server
 
 
 @pytest.fixture(scope="module")
