@@ -9,9 +9,10 @@ PORT ?= 8000
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
-# Most unit tests wait for processes and clocks: a few at one time, each file's in order. MinIO and servers that a
-# file shares are started once per process.
-PARALLEL := -n 3 --dist loadfile
+# Most tests wait for processes and clocks: a few groups of them (conftest.py) at one time, each in its order.
+PARALLEL := -n 3
+PARALLEL_ON_CLUSTER := -n 2
+UNIT := crds operator api images charts docs e2e/cluster
 
 .PHONY: help run test check lint types unit contract e2e bench cluster cluster-down images crds manifests docs lock clean
 
@@ -25,7 +26,8 @@ test: ## everything: check, then the end-to-end suites on a cluster of this mach
 	@$(MAKE) check
 	@$(MAKE) e2e
 
-check: lint types unit contract ## everything that needs no cluster
+check: lint types .venv/.ready .sandbox-venv/.ready .bubblewrap .tools .node ## everything that needs no cluster
+	@$(PYTEST) $(PARALLEL) -m "not cluster" $(UNIT) e2e/tests
 
 lint: .venv/.ready
 	@$(BIN)/ruff check .
@@ -35,16 +37,16 @@ lint: .venv/.ready
 	@$(BIN)/python -m docs.settings --check
 
 types: .venv/.ready
-	@for part in crds operator api images charts docs e2e requirements; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
+	@for part in crds operator api images charts docs e2e requirements conftest.py; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
 
 unit: .venv/.ready .sandbox-venv/.ready .bubblewrap .tools
-	@$(PYTEST) $(PARALLEL) -m "not cluster" crds operator api images charts docs e2e/cluster
+	@$(PYTEST) $(PARALLEL) -m "not cluster" $(UNIT)
 
 contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node ## the real clients against the embedded default
 	@$(PYTEST) -m "not cluster" e2e/tests
 
 e2e: .venv/.ready .node .root .go ## the real clients, faults and probes on a cluster (KUBECONFIG, or one made here)
-	@$(BIN)/python -m e2e.run -- $(PYTEST) -m cluster crds operator api charts e2e
+	@$(BIN)/python -m e2e.run -- $(PYTEST) $(PARALLEL_ON_CLUSTER) -m cluster crds operator api charts e2e
 
 bench: .venv/.ready .root .go ## latency beside an exec per request, on the cluster; writes build/bench.json
 	@$(BIN)/python -m e2e.run -- $(BIN)/python -m e2e.bench

@@ -1,8 +1,23 @@
-"""For all tests: on a machine that is busy, how long an example of a property takes says nothing about it."""
+"""For all tests: examples of a property may take their time, and what may run beside what."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
+# On a machine that is busy, how long an example takes says nothing about it.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """With `-n`, a process takes one group after the other: a file, or all that share a server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "e2e/tests" if nodeid.startswith("e2e/tests/") else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
+    return Groups(config, log)
