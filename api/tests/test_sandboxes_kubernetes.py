@@ -33,6 +33,7 @@ from codesession_crds.client import KubeClient
 from codesession_crds.errors import ApiStatusError
 from codesession_crds.names import new_id
 from codesession_crds.paths import CODE_ENVIRONMENTS, CODE_SESSIONS, PODS
+from e2e.targets import definitions
 
 pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -147,6 +148,7 @@ class Namespace:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def namespace(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Namespace]:
+    definitions.install()
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(await KubeClient.connect())
         server = urlsplit(client.connection.server)

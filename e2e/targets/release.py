@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from e2e.cluster.cache import binary
-from e2e.targets import Target, TargetError, kubectl
+from e2e.targets import Target, TargetError, definitions, kubectl
 from e2e.targets.kubectl import Json
 from e2e.targets.waiting import eventually
 
@@ -68,7 +68,7 @@ def api_pods() -> list[Json]:
 def _install() -> tuple[str, ...]:
     """The tenants' keys; those of a release that is there already are kept."""
     existing = _abandoned_or_none()
-    kubectl.out("apply", "--server-side", "--force-conflicts", "-f", str(CHART / "crds"))
+    definitions.install()
     keys = _keys() if existing else {}
     keys = keys or {tenant: secrets.token_urlsafe(24) for tenant in ("alice", "bob")}
     values = ["-f", "-"]
