@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ipaddress
 import os
 import re
 import sys
@@ -53,9 +54,18 @@ def add_to(commands: Any) -> None:
 def address(text: str) -> tuple[str, str, int]:
     """`tcp:HOST:PORT`, `udp:HOST:PORT` or `icmp:HOST`, HOST a number. Raises ArgumentTypeError."""
     found = _ADDRESS.fullmatch(text)
-    if not found or (found[1] != "icmp" and found[3] is None):
+    port = int(found[3] or 0) if found else 0
+    if not found or not _is_number(found[2]) or port > 65535 or (found[1] != "icmp") != bool(found[3]):
         raise argparse.ArgumentTypeError(f"{text} is not tcp:HOST:PORT, udp:HOST:PORT or icmp:HOST")
-    return found[1], found[2], int(found[3] or 0)
+    return found[1], found[2], port
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def run(options: argparse.Namespace) -> int:

@@ -72,7 +72,7 @@ def conversation(path: str) -> str:
     """`greeted` when the other side says something, `open` when it listens on, `closed` or an error."""
     address = "\0" + path[1:] if path.startswith("@") else path
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        line.settimeout(0.5)
+        line.settimeout(2)
         try:
             line.connect(address)
             return "greeted" if line.recv(64) else "closed"

@@ -23,7 +23,7 @@ class Attack(Facts):
 
 
 _TOLD = 400
-_OUTPUT = 20_000_000
+OUTPUT = 20_000_000
 _ASKED_SECONDS = 2
 
 
@@ -31,9 +31,8 @@ def attack(name: str, milliseconds: int = 60_000) -> Callable[[Lab], Awaitable[A
     """An experiment: that program of `limits.py`, in a sandbox of its own."""
 
     async def made(lab: Lab) -> Attack:
-        session = await lab.fresh()
         begun = time.monotonic()
-        answer = await lab.run(program("limits"), name, session=session, milliseconds=milliseconds)
+        answer = await lab.run(program("limits"), name, milliseconds=milliseconds)
         return Attack(
             told=answer.stdout[-_TOLD:],
             printed=len(answer.stdout),
@@ -57,9 +56,9 @@ def ended(unended: str) -> Callable[[Attack], Finding]:
 
 
 def output(seen: Attack) -> Finding:
-    if seen.printed >= _OUTPUT:
+    if seen.printed >= OUTPUT:
         return broken(f"{seen.printed} characters came")
-    return held(f"{seen.printed} characters of {_OUTPUT} came; {_end(seen)}")
+    return held(f"{seen.printed} characters of {OUTPUT} came; {_end(seen)}")
 
 
 def wall_time(seen: Attack) -> Finding:
