@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from codesession_api import metrics
 from codesession_api.errors import SandboxesBusy, SandboxesUnavailable
 from codesession_api.ports import Principal, Sandbox, Sandboxes
 from codesession_api.sandboxes import claims
@@ -108,9 +110,10 @@ class KubernetesSandboxes:
         environment = self._environments.get(self._settings.environment)
         if environment is None:
             raise SandboxesUnavailable(f"there is no CodeEnvironment {self._settings.environment}")
-        view = await self._claim_warm(principal, environment, hint)
-        if view is None:
-            view = await self._claim_new(principal, environment, hint)
+        begun = time.perf_counter()
+        warm = await self._claim_warm(principal, environment, hint)
+        view = warm or await self._claim_new(principal, environment, hint)
+        metrics.CLAIM_SECONDS.labels("hit" if warm else "miss").observe(time.perf_counter() - begun)
         return self._sandbox(view, environment)
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
