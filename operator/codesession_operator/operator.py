@@ -42,7 +42,7 @@ class Operator:
             interval=settings.audit_seconds,
             grace=settings.audit_grace_seconds,
         )
-        self._metrics = Metrics(self._world, self._queue, self._audit, client.attempts)
+        self.metrics = Metrics(self._world, self._queue, self._audit, client.attempts)
         self._reconcilers = self._make_reconcilers()
 
     def _make_reconcilers(self) -> dict[str, Reconcile]:
@@ -67,7 +67,7 @@ class Operator:
             settings.port,
             live=lambda: self._audit.healthy,
             ready=self._synced.is_set,
-            metrics=self._metrics.rendered,
+            metrics=self.metrics.rendered,
         ):
             await self._audit.reachable()
             async with asyncio.TaskGroup() as tasks:
@@ -96,7 +96,7 @@ class Operator:
         while True:
             key = await self._queue.get()
             try:
-                with self._metrics.reconciling(key.kind):
+                with self.metrics.reconciling(key.kind):
                     again_after = await self._reconcilers[key.kind](key.name)
             except (KubeError, RefusedError) as error:
                 logger.warning("%s %s: %s", key.kind, key.name, error)
