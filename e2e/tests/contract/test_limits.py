@@ -1,8 +1,4 @@
-"""Programs that go past every limit: each is told which, and no other tenant is disturbed.
-
-On the embedded default: on a cluster the rows about memory do not hold yet, and take the session of those
-after them along (docs/limits.md).
-"""
+"""Programs that go past every limit: each is told which, and no other tenant is disturbed."""
 
 from __future__ import annotations
 
@@ -15,8 +11,6 @@ import httpx
 import pytest
 
 from e2e.targets import Target
-
-pytestmark = pytest.mark.sandbox
 
 MIB = 1 << 20
 LOST = "The sandbox was lost"
@@ -64,9 +58,37 @@ SURVIVED = [
     ),
     Attack(
         "takes memory in a program of another language",
-        "head -c 1500M /dev/zero | tail",
+        "head -c 3G /dev/zero | tail",
+        "OM",
+        "Out of memory",
+        lang="bash",
+    ),
+    Attack(
+        "takes memory in many processes",
+        "import os, time\n"
+        "for _ in range(8):\n"
+        "    if not os.fork():\n"
+        "        os.setsid()\n"
+        "        kept = bytearray(200 << 20)\n"
+        "        time.sleep(600)\n"
+        "time.sleep(600)",
+        "OM",
+        "Out of memory",
+    ),
+    Attack(
+        "takes memory that processes share",
+        "import mmap, time\n"
+        "kept = mmap.mmap(-1, 2 << 30)\n"
+        "for n in range(512): kept[n << 22:(n + 1) << 22] = bytes(1 << 22)\n"
+        "time.sleep(600)",
+        "OM",
+        "Out of memory",
+    ),
+    Attack(
+        "fills /tmp",
+        "trap 'rm /tmp/large*' EXIT; for n in {1..20}; do head -c 40M /dev/zero >/tmp/large$n || exit 1; done",
         "RE",
-        "memory exhausted",
+        "No space left",
         lang="bash",
     ),
     Attack(
@@ -175,11 +197,6 @@ def _tenant(target: Target, key: str) -> Iterator[Tenant]:
         tenant = Tenant(http)
         tenant.begin()
         yield tenant
-
-
-@pytest.fixture(scope="module")
-def target(embedded_server: Target) -> Target:
-    return embedded_server
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +309,24 @@ def test_a_full_workspace_can_be_emptied_and_not_written_to(target: Target, neig
         ran = tenant.run("echo x > more && cat more", "bash")
         assert (ran["stdout"], ran["stderr"]) == ("x\n", "")
         tenant.assert_undisturbed()
+    neighbour.assert_undisturbed()
+
+
+def test_files_in_memory_that_are_too_much_are_deleted_aloud(target: Target, neighbour: Tenant) -> None:
+    """/dev/shm has a size of its own in the embedded default."""
+    fill = (
+        "import time\n"
+        "for n in range(40): open(f'/dev/shm/{n}', 'wb').write(bytes(40 << 20))\n"
+        "time.sleep(60)\n"
+    )
+    with _tenant(target, target.keys[0]) as tenant:
+        ran = tenant.run(fill)
+        if ran["status"] == "RE":
+            assert "No space left" in ran["stderr"]
+        else:
+            assert (ran["status"], "are deleted" in ran["stderr"]) == ("OM", True), ran
+        again = tenant.run("print(1)")
+        assert (again["stdout"], again["session_id"]) == ("1\n", tenant.session), again
     neighbour.assert_undisturbed()
 
 
