@@ -91,8 +91,8 @@ class Interpreters:
         return run_processes({pool.server for pool in self._pools}, child.pid if child else 0)
 
     def kill(self, child: Child) -> None:
-        """Kill the processes of a run. Where the runner is init they stand still first, by one call: while they
-        are looked for they could take more memory, or fork."""
+        """Kill the processes of a run. Where the runner is init they stand still first, by one call: while
+        they are looked for they could take more memory, or fork."""
         init = os.getpid() == 1
         if init:
             send_signal(-1, signal.SIGSTOP)

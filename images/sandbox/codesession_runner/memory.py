@@ -38,8 +38,8 @@ def is_gvisor() -> bool:
 
 class Memory:
     def __init__(self, limit: int, directories: Sequence[str], *, workspace: str, own_kernel: bool) -> None:
-        """`limit` is in bytes, 0 for none; `directories` are those that lie in memory. A kernel of the sandbox's
-        own tells what all of it takes, kept interpreters included; else a run's processes count."""
+        """`limit` is in bytes, 0 for none; `directories` are those that lie in memory. A kernel of the
+        sandbox's own tells what all of it takes, kept interpreters too; else a run's processes count."""
         self._limit = limit
         self._own_kernel = own_kernel
         self._passing = [path for path in directories if path != workspace]
@@ -50,7 +50,7 @@ class Memory:
 
     @contextlib.asynccontextmanager
     async def watched(self, processes: Processes, on_full: Callable[[int], None]) -> AsyncIterator[None]:
-        """Hold during a run of `processes`; `on_full` is called with the bytes taken when they are too many."""
+        """Hold during a run of `processes`; `on_full` is told the bytes taken, if they are too many."""
         if not self._limit:
             yield
             return
