@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 
 LOOK_SECONDS = 0.25
+_FIRST_SECONDS = 0.05
+"""Until the first look: most runs have ended by then, and gVisor takes a while to count."""
 _SHORTEST = 0.002
 _REST = 10
 """So many times as long as a look takes nothing is looked at."""
@@ -71,6 +73,7 @@ class Memory:
 
     async def _watch(self, processes: Processes, on_full: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(_FIRST_SECONDS)
         while True:
             began = loop.time()
             taken = self._taken(processes)
