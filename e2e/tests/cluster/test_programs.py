@@ -63,7 +63,7 @@ def test_cancelled_at_the_other_replica(replicas: list[Replica], when: str) -> N
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(go_on, here, waiting, 1, **{REQUEST_ID: second})
         eventually(lambda: cancel(there, second).status_code == 202, "a step to cancel")
-        answer = running.result(timeout=30).json()
+        answer = running.result(timeout=60).json()
     assert answer["status"] == "error", answer
 
 

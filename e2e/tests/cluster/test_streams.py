@@ -60,17 +60,17 @@ def test_the_apiserver_restarts_during_a_run(within_reach: None, api: httpx.Clie
     # The same sandbox goes on, and the run was its only one.
     again = eventually(lambda: run(api, session, "cat ran").get("stdout"), "the session", seconds=120)
     assert again == "x\n"
-    eventually(lambda: api.get("/readyz").is_success or release.answers(f"{api.base_url}"), "readiness")
 
 
 @pytest.mark.parametrize("how", ["by force", "in peace"])
 def test_the_pod_is_deleted_during_a_run(api: httpx.Client, how: str) -> None:
+    """Its stream may stay open for a while (kubernetes#129144); silence ends it in any case."""
     session = session_of(api)
     options = ["--force", "--grace-period=0"] if how == "by force" else ["--wait=false"]
     with ThreadPoolExecutor(1) as pool:
         running = begun(api, session, 100, pool)
         kubectl.out("delete", "pod", session, "-n", release.SANDBOXES, *options)
-        answer = running.result(timeout=REDIAL + SLACK)
+        answer = running.result(timeout=SILENCE + REDIAL + SLACK)
     assert "sandbox was lost" in answer["stderr"]
     assert "ended" not in answer["stdout"]
     assert answer["exit_code"] != 0
