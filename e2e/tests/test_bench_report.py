@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from e2e.bench import languages, report
+from e2e.bench import gate, report
 
 
 @pytest.mark.parametrize(
@@ -24,10 +22,12 @@ def test_a_percentile_is_a_sample(samples: list[float], percent: int, expected: 
 
 
 def test_the_json_has_every_case_and_sample() -> None:
-    made = report.as_json({"live_print": [2.0, 1.0]}, {"cpus": 2})
+    made = report.as_json({"live_print": [2.0, 1.0]}, {"cpus": 2}, {"5": 80.0}, {"memory_mib": 90.0})
     assert made == {
         "machine": {"cpus": 2},
         "cases": [{"name": "live_print", "n": 2, "p50_ms": 1.0, "p99_ms": 2.0, "samples": [2.0, 1.0]}],
+        "runs_per_second": {"5": 80.0},
+        "session": {"memory_mib": 90.0},
     }
 
 
@@ -36,23 +36,23 @@ def test_the_table_says_how_many_times_faster() -> None:
     assert "live_print is 8.00 times as fast as exec_per_request" in printed
 
 
-def test_the_cases_of_languages_take_the_place_of_their_last_measurement() -> None:
-    there: dict[str, Any] = {
-        "machine": 1,
-        "cases": [{"name": "live_print", "n": 1}, {"name": "language_py_first", "n": 1}],
-    }
-    made: dict[str, Any] = {
-        "machine": 2,
-        "cases": [{"name": "language_py_first", "n": 2}, {"name": "language_r_first", "n": 2}],
-    }
-    assert languages.merged(there, made) == {
-        "machine": 1,
-        "cases": [{"name": "live_print", "n": 1}, *made["cases"]],
-    }
+@pytest.mark.parametrize(
+    ("samples", "complaint"),
+    [
+        ({}, "live_print was not measured"),
+        ({"live_print": [10.0]}, "exec_per_request was not measured"),
+        (
+            {"live_print": [10.0], "exec_per_request": [39.0]},
+            "live_print is 3.90 times as fast as exec_per_request, not 4",
+        ),
+        ({"live_print": [10.0], "exec_per_request": [40.0]}, None),
+    ],
+)
+def test_the_gate_tells_what_became_slower(samples: report.Samples, complaint: str | None) -> None:
+    first = next(iter(gate.failures(samples)))
+    assert first == complaint if complaint else not first.startswith("live_print is")
 
 
-def test_the_table_of_languages_has_medians_of_those_that_were_measured() -> None:
-    cases = ("language_r_first", "language_r_again")
-    samples = {case: [3.0, 1.0, 2.0] for case in cases}
-    cpu = {case: [1.0] for case in cases}
-    assert languages.table(samples, cpu).splitlines()[2:] == ["| `r` | 2 | 1 | 2 | 1 |"]
+def test_the_gate_opens_when_all_bounds_hold() -> None:
+    cases = {bound.ours: [1.0] for bound in gate.BOUNDS} | {bound.theirs: [1000.0] for bound in gate.BOUNDS}
+    assert gate.failures(cases) == []
