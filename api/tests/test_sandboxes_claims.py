@@ -190,6 +190,7 @@ MINUTE = timedelta(minutes=1)
         (CLAIMED, 15 * MINUTE, None),
         (CLAIMED, 16 * MINUTE, NOW + 46 * MINUTE),
         (CLAIMED, 29 * MINUTE, NOW + 59 * MINUTE),
+        (dataclasses.replace(CLAIMED, shutdown_time=NOW + 3 * MINUTE), MINUTE, NOW + 31 * MINUTE),
         (dataclasses.replace(CLAIMED, max_lifetime=40 * MINUTE), 20 * MINUTE, NOW + 40 * MINUTE),
         (dataclasses.replace(CLAIMED, max_lifetime=30 * MINUTE), 29 * MINUTE, None),
         (WARM, MINUTE, None),
@@ -240,6 +241,15 @@ def test_the_environments_limits_hold_within_the_apis() -> None:
         Limits(run_seconds=120, output_bytes=10**6, file_bytes=10**9, files=99)
     )
     assert limits == Limits(run_seconds=120, output_bytes=65536, file_bytes=52_428_800, files=10)
+
+
+@pytest.mark.parametrize(
+    ("session", "seconds"),
+    [({}, 180), ({"oneShotIdleSeconds": 10}, 130), ({"idleSeconds": 90}, 90)],
+)
+def test_how_long_a_session_of_one_run_lives(session: dict[str, int], seconds: int) -> None:
+    body = {"metadata": {"name": "default"}, "spec": {"image": "i", "session": session}}
+    assert parse_environment(body).idle_of_one_shot(120) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,11 @@ class SessionView:
         """Ready for its first owner."""
         return self.ready and self.owner is None
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether it has to wait until others end."""
+        return self.reason in ("QuotaExceeded", "Unschedulable")
+
     def expired(self, now: datetime) -> bool:
         return self.shutdown_time is not None and self.shutdown_time <= now
 

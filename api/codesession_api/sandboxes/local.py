@@ -127,7 +127,10 @@ class LocalSandboxes:
                 return found
         return None
 
-    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
+    async def claim(
+        self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
+    ) -> Sandbox:
+        # `one_shot` is of no use here: room is made when somebody needs it.
         sandbox = await self._take()
         claimed = _Claimed(sandbox, principal, self._loop.time(), hint)
         self._claimed[sandbox.session_id] = claimed
