@@ -22,6 +22,7 @@ from codesession_api.sandboxes.dialer import Dialer, PodRef
 from codesession_api.sandboxes.environments import EnvironmentView, parse_environment
 from codesession_api.sandboxes.keeper import Keeper
 from codesession_api.sandboxes.session import Limits, Session
+from codesession_api.sandboxes.sessions import SessionCache
 from codesession_api.settings import Settings
 from codesession_crds.client import KubeClient
 from codesession_crds.connection import NoClusterError
@@ -75,7 +76,7 @@ class KubernetesSandboxes:
     def __init__(self, client: KubeClient, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._sessions = Cache(client, self._path(), claims.parse_session)
+        self._sessions = SessionCache(client, self._path(), claims.parse_session)
         environments = CODE_ENVIRONMENTS.path(settings.namespace)
         self._environments = Cache(client, environments, parse_environment)
         self._dialer = Dialer(client, settings.namespace)
@@ -215,22 +216,19 @@ class KubernetesSandboxes:
         return True
 
     async def _claim_warm(self, wanted: _Wanted) -> SessionView | None:
-        views = claims.candidates(
-            self._sessions.items(),
-            wanted.environment.name,
-            taken=self._taken,
-            dialled=self._keeper.dialled,
-        )
-        for view in views:
-            # Others of this replica may have taken it while the last one was tried.
-            if view.name in self._taken:
-                continue
-            self._taken.add(view.name)
-            try:
-                if claimed := await self._try_claim(view, wanted):
-                    return claimed
-            finally:
-                self._taken.discard(view.name)
+        warm, lost = self._sessions.warm(wanted.environment.name), set[str]()
+        while views := claims.candidates(warm, self._keeper.near(), but=lost | self._taken):
+            for view in views:
+                # Others of this replica may have taken it while the last one was tried.
+                if view.name in self._taken:
+                    continue
+                self._taken.add(view.name)
+                try:
+                    if claimed := await self._try_claim(view, wanted):
+                        return claimed
+                finally:
+                    self._taken.discard(view.name)
+                lost.add(view.name)
         return None
 
     async def _try_claim(self, view: SessionView, wanted: _Wanted) -> SessionView | None:
