@@ -233,10 +233,10 @@ async def test_two_operators_at_once_make_nothing_twice_and_lose_nothing(
             children = await cluster.until(resource, lambda found: names(found) == names(sessions))
             owners = {one["metadata"]["ownerReferences"][0]["uid"] for one in children}
             assert owners == {one["metadata"]["uid"] for one in sessions}
-        versions = {one["metadata"]["resourceVersion"] for one in sessions}
         # Each hears of all of it once more, and finds nothing to do.
         for process in (operator, other):
             await process.stop(signal.SIGKILL)
+        versions = {one["metadata"]["resourceVersion"] for one in await cluster.all(CODE_SESSIONS)}
         await asyncio.gather(operator.start(), other.start())
         assert await operator.writes() + await other.writes() == 0
         after = {one["metadata"]["resourceVersion"] for one in await cluster.all(CODE_SESSIONS)}
