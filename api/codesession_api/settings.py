@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     memory_bytes: int = Field(
         1024 * MIB,
         ge=0,
-        description="Local backend: bytes of memory of each process; 0 for no limit.",
+        description="Local backend: bytes of memory of a run, its files in memory included; 0 for no limit.",
     )
     workspace_bytes: int = Field(
         1024 * MIB, ge=0, description="Local backend: bytes of the files of one session; 0 for no limit."
