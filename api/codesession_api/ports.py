@@ -174,16 +174,20 @@ class Sandboxes(Protocol):
         ...
 
     async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
-        """The live sandbox of that session if it is this principal's; None when it is gone or another's."""
+        """The live sandbox of that session if it is this principal's; None when it is gone or another's. It
+        then lives on for as long as one in use does."""
         ...
 
     async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
         """The oldest live sandbox that this principal claimed with this hint, leaving out `but`."""
         ...
 
-    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
+    async def claim(
+        self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
+    ) -> Sandbox:
         """A sandbox that never served anyone, now this principal's, to be found again by `hint` (a hash, 32
-        characters of lower-case hex). Raises `SandboxesBusy`."""
+        characters of lower-case hex). With `one_shot` it is not expected to be sought again, and may end soon
+        after one run if it is not. Raises `SandboxesBusy`."""
         ...
 
     async def delete(self, session_id: str, principal: Principal) -> bool:

@@ -53,7 +53,7 @@ class Scripted(FakeSandbox):
 class Scripts(FakeSandboxes):
     steps: list[RunResult | Pause | Exception]
 
-    async def claim(self, principal: Any, hint: str | None = None) -> Any:
+    async def claim(self, principal: Any, hint: str | None = None, *, one_shot: bool = False) -> Any:
         made = Scripted(new_id(), nothing, hint=hint, steps=self.steps)
         self.live[made.session_id] = made
         self.claims.append(made)

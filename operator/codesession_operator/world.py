@@ -18,6 +18,7 @@ from codesession_crds.paths import (
 )
 from codesession_crds.session import CodeSession
 from codesession_operator.caches import Cache, SessionCache
+from codesession_operator.room import lacks_room
 from codesession_operator.views import (
     PodView,
     PolicyView,
@@ -106,7 +107,7 @@ class World:
         for session in (old, new):
             if session is not None:
                 self.wake(session_key(session.name))
-        if old is None or new is None or old.spec.claim is None:
+        if old is None or new is None or old.spec.claim is None or lacks_room(old) != lacks_room(new):
             session = new or old
             assert session is not None
             self.wake(environment_key(session.spec.environment_ref.name))

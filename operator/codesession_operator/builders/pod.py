@@ -12,6 +12,7 @@ from codesession_crds.environment import (
     CodeEnvironment,
     EnvironmentSpec,
     NetworkMode,
+    Toleration,
     WorkspaceType,
 )
 from codesession_crds.session import CodeSession
@@ -22,6 +23,7 @@ USER = 1000
 READY_PORT = 8700
 STARTUP_SECONDS = 120
 GRACE_SECONDS = 2
+LOST_NODE_SECONDS = 30
 
 _WORKSPACE = "/mnt/data"
 _TMP = "/tmp"  # noqa: S108 - the sandbox's own
@@ -191,10 +193,25 @@ def _name_service(spec: EnvironmentSpec) -> Object:
 
 def _placement(spec: EnvironmentSpec) -> Object:
     selector = {**spec.node_selector, **(spec.gpu.node_selector if spec.gpu else {})}
-    tolerations = [toleration.to_json() for toleration in spec.tolerations]
+    tolerations = [toleration.to_json() for toleration in _tolerations(spec)]
     wanted: Object = {
         "runtimeClassName": spec.runtime_class_name,
         "nodeSelector": selector,
         "tolerations": tolerations,
     }
     return {key: value for key, value in wanted.items() if value}
+
+
+def _tolerations(spec: EnvironmentSpec) -> list[Toleration]:
+    """A lost node is given up sooner than after Kubernetes' own five minutes, unless the environment says
+    how long."""
+    taints = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    said = {one.key for one in spec.tolerations if one.effect in (None, "NoExecute")}
+    return [
+        *spec.tolerations,
+        *(
+            Toleration(key=taint, operator="Exists", effect="NoExecute", toleration_seconds=LOST_NODE_SECONDS)
+            for taint in taints
+            if not {taint, None} & said
+        ),
+    ]
