@@ -9,6 +9,7 @@ from e2e.targets import Target, kubectl, release
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
+
 def test_the_namespace_refuses_a_pod_that_is_less_confined() -> None:
     labels = (kubectl.get("namespaces", release.SANDBOXES, "") or {})["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
