@@ -88,7 +88,6 @@ SOUND: dict[str, Json] = {
         "works": True,
         "nowhere": "silent",
         "own": "10.244.0.7",
-        "own6": None,
         "resolved": [],
         "asked": asked("silent"),
     },

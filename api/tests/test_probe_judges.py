@@ -175,9 +175,6 @@ REACH: tuple[Row, ...] = (
     ("N-4", {"resolved": ["one.one.one.one"]}, BROKEN, "resolves one.one.one.one"),
     ("N-7", {"asked": []}, UNTOLD, "knows of no gateway"),
     ("N-7", {"asked": [], "own": None}, HELD, "no address"),
-    ("N-8", {"own6": "2001:db8::7"}, BROKEN, "2001:db8::7"),
-    ("N-8", {"own6": "fe80::1%eth0"}, HELD, "asked"),
-    ("N-8", {"own6": "nonsense"}, BROKEN, "nonsense"),
     ("N-9", {"asked": []}, UNTOLD, "--reach"),
 )
 

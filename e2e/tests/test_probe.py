@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +11,7 @@ import pytest
 
 from e2e.targets import Target
 from e2e.targets.embedded import embedded
+from e2e.targets.probes import by, probed
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
 
@@ -25,25 +22,6 @@ KNOWN = {
     "gvisor": {"L-1"},
 }
 """What does not hold in the embedded default, by what it found on this host (docs/probe.md)."""
-
-
-def probed(target: Target, *more: str) -> tuple[int, dict[str, str], str]:
-    """The exit status, each probe's result, and the lines."""
-    keys = dict(zip(("CODESESSION_PROBE_KEY", "CODESESSION_PROBE_OTHER_KEY"), target.keys, strict=False))
-    command = [Path(sys.executable).with_name("codesession"), "probe", "--json"]
-    done = subprocess.run(
-        [*command, "--base-url", f"{target.url}/v1", *more],
-        env=os.environ | keys,
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.stdout, done.stderr
-    return done.returncode, {entry["id"]: entry["result"] for entry in json.loads(done.stdout)}, done.stderr
-
-
-def by(results: dict[str, str], wanted: str) -> set[str]:
-    return {number for number, result in results.items() if result == wanted}
 
 
 @pytest.fixture(scope="module")

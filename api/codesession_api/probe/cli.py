@@ -72,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
     """The exit status: 0 all held, 1 something is broken, 2 something could not be run."""
     keys = [key for key in (options.key, options.other_key) if key]
     try:
+        if options.other_key and not options.key:
+            raise NoFactsError("another tenant's key needs that of a first one")
         found = asyncio.run(_found(options, keys))
     except NoFactsError as error:
         print(f"codesession probe: {options.base_url}: {shown(str(error))}", file=sys.stderr)

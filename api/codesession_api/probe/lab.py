@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -103,7 +102,7 @@ class Lab:
         self._keys = keys
         self.addresses = addresses
         self._made: set[tuple[str, int]] = set()
-        self._shared: asyncio.Task[str] | None = None
+        self._shared = ""
 
     @property
     def has_two_tenants(self) -> bool:
@@ -116,9 +115,8 @@ class Lab:
 
     async def session(self) -> str:
         """The shared sandbox's."""
-        if self._shared is None:
-            self._shared = asyncio.ensure_future(self.fresh())
-        return await self._shared
+        self._shared = self._shared or await self.fresh()
+        return self._shared
 
     async def fresh(self, tenant: int = 0) -> str:
         """A session with a sandbox of its own."""
@@ -154,25 +152,35 @@ class Lab:
 
     async def request(self, method: str, path: str, *, tenant: int = 0, body: object = None) -> Reply:
         """Raises NoFactsError when there is no answer, or one that has no end."""
-        headers = {"X-API-Key": self._keys[tenant]} if self._keys else {}
-        given = {} if body is None else {"data": json.dumps(body), "headers": headers | _JSON}
-        sent = {"headers": headers, "allow_redirects": False} | given
+        key = {"X-API-Key": self._keys[tenant]} if self._keys else {}
+        asked = self._http.request(
+            method,
+            self._base + path,
+            data=None if body is None else json.dumps(body),
+            headers=key | {"Content-Type": "application/json"},
+            allow_redirects=False,
+        )
         try:
-            async with self._http.request(method, self._base + path, **sent) as response:  # type: ignore[arg-type]
+            async with asked as response:
                 content = await _bounded(response.content)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise NoFactsError(f"{method} {path}: {type(error).__name__} {error}") from None
         return Reply(response.status, content)
 
-    async def end_sessions(self) -> None:
-        """Those that came to be; best effort, since not every server can."""
-        for session, tenant in sorted(self._made):
+    async def tidy(self) -> None:
+        """End the sessions that came to be since the last time, but for the shared one: a small installation
+        has not many places."""
+        await self._end(self._made - {(self._shared, 0)})
+
+    async def aclose(self) -> None:
+        await self._end(self._made)
+
+    async def _end(self, sessions: set[tuple[str, int]]) -> None:
+        """Best effort, since not every server can."""
+        for session, tenant in sorted(sessions):
             with contextlib.suppress(NoFactsError):
                 await self.request("DELETE", f"/sessions/{session}", tenant=tenant)
-        self._made.clear()
-
-
-_JSON = {"Content-Type": "application/json"}
+        self._made = self._made - sessions
 
 
 @contextlib.asynccontextmanager
@@ -185,7 +193,7 @@ async def opened(
         try:
             yield lab
         finally:
-            await lab.end_sessions()
+            await lab.aclose()
 
 
 async def _bounded(stream: aiohttp.StreamReader) -> bytes:

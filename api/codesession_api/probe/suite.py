@@ -71,4 +71,6 @@ async def _made(lab: Lab, experiment: Experiment[Any]) -> Facts | NoFactsError:
         facts: Facts = await experiment(lab)
     except NoFactsError as error:
         return error
+    finally:
+        await lab.tidy()
     return facts

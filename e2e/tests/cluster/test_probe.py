@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from e2e.targets import Target, release
-from e2e.tests.test_probe import by, probed
+from e2e.targets.probes import by, probed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Callable
 
@@ -27,7 +26,6 @@ class Reach(Facts):
     nowhere: str
     """What came of an address that nobody has: where that is refused, the way there refuses."""
     own: str | None
-    own6: str | None
     resolved: list[str]
     asked: list[Asked]
 
@@ -84,12 +82,6 @@ def no_names(facts: Reach) -> Finding:
     return none_reached("dns")(facts)
 
 
-def no_ipv6(facts: Reach) -> Finding:
-    if facts.own6 is not None and not _is_inner(facts.own6):
-        return broken(f"it has the address {facts.own6} and a way out by it")
-    return none_reached("ipv6")(facts)
-
-
 def node(facts: Reach) -> Finding:
     """A sandbox without any address has no way to a node."""
     found = none_reached("node")(facts)
@@ -103,14 +95,6 @@ def _answers(entry: Asked, nowhere: str) -> bool:
     return entry.outcome == "reached" or (entry.outcome == "refused" and nowhere != "refused")
 
 
-def _is_inner(address: str) -> bool:
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    return found.is_loopback or found.is_link_local
-
-
 PROBES = (
     Probe("N-1", "the internet is not reached by TCP", reach, none_reached("tcp")),
     Probe("N-2", "the internet is not reached by UDP", reach, none_reached("udp")),
@@ -119,6 +103,6 @@ PROBES = (
     Probe("N-5", "no cloud's metadata service answers", reach, none_reached("metadata")),
     Probe("N-6", "the Kubernetes API server is not reached", reach, none_reached("api")),
     Probe("N-7", "the node is not reached by its gateway's address", reach, node),
-    Probe("N-8", "nothing is reached by IPv6", reach, no_ipv6),
+    Probe("N-8", "nothing is reached by IPv6", reach, none_reached("ipv6")),
     Probe("N-9", "the addresses that you named are not reached", reach, none_reached("named")),
 )
