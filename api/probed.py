@@ -1,3 +1,4 @@
+# ruff: noqa: S108  (paths of the sandbox, not of the host)
 """An installation for the probes that is as a test says: an HTTP server that knows each of their programs by
 its text, and answers what that program would print in a sound installation, or in one without any wall."""
 
@@ -36,8 +37,8 @@ def asked(outcome: str) -> list[Json]:
 
 
 _ATTEMPTS = (
-    "mount chroot pivot_root unshare_user unshare_mount setns mknod setuid bpf init_module finit_module kexec_load "
-    "reboot swapon adjtimex sethostname io_uring_setup perf_event_open userfaultfd keyctl"
+    "mount chroot pivot_root unshare_user unshare_mount setns mknod setuid bpf init_module finit_module "
+    "kexec_load reboot swapon adjtimex sethostname io_uring_setup perf_event_open userfaultfd keyctl"
 )
 
 

@@ -1,4 +1,4 @@
-"""The command against installations that are as a test says (`probed`): every probe can hold and can break."""
+"""The command against installations that are as a test says (`probed`): every probe can hold and break."""
 
 from __future__ import annotations
 

@@ -64,7 +64,12 @@ PRIVILEGES: tuple[Row, ...] = (
     ("P-1", {"ids": [0] * 6}, UNTOLD, "not seen from inside"),
     ("P-1", LINUX | {"ids": [0] * 6}, BROKEN, "user 0"),
     ("P-2", {}, HELD, "all sets are empty"),
-    ("P-2", {"capabilities": dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd"), "01")}, BROKEN, "CapBnd"),
+    (
+        "P-2",
+        {"capabilities": dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd"), "01")},
+        BROKEN,
+        "CapBnd",
+    ),
     ("P-2", {"capabilities": {}}, UNTOLD, "does not list"),
     ("P-3", {}, HELD, "set"),
     ("P-3", {"no_new_privs": 0}, BROKEN, "not set"),
@@ -163,7 +168,15 @@ def test_runner(number: str, change: Json, result: Result, says: str) -> None:
 
 
 BLIND = {"works": False}
-GROUPS = {"N-1": "tcp", "N-2": "udp", "N-3": "icmp", "N-4": "dns", "N-5": "metadata", "N-6": "api", "N-7": "node"}
+GROUPS = {
+    "N-1": "tcp",
+    "N-2": "udp",
+    "N-3": "icmp",
+    "N-4": "dns",
+    "N-5": "metadata",
+    "N-6": "api",
+    "N-7": "node",
+}
 GROUPS |= {"N-8": "ipv6", "N-9": "named"}
 REACH: tuple[Row, ...] = (
     *((number, {}, HELD, "asked: silent") for number in GROUPS),
@@ -282,7 +295,7 @@ def test_every_probe_has_a_row_that_holds_and_one_that_is_broken() -> None:
         ("{}", "makes no sense: names Field required"),
         ("[" * 100_000, "makes no sense"),
         ('{"names": ["a"], "secret": [], "more": 1}', "more Extra inputs"),
-        ('{"names": ["a"], "secret": "b"}', "secret Input should be a valid list"),
+        ('{"names": ["a"], "secret": "b"}', "secret Input should be a valid array"),
         ('{"names": [1], "secret": []}', "names.0"),
         ('{"names": ["\\ud800"], "secret": []}', "makes no sense"),
         ('{"names": ["' + "a" * 300_000 + '"], "secret": []}', "too much"),

@@ -1,4 +1,4 @@
-"""`codesession probe` as anyone runs it: what holds in the embedded default, and what is seen where nothing is."""
+"""`codesession probe` as anyone runs it: what holds in the embedded default, and what is seen without it."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def test_the_embedded_default_holds_but_for_what_is_known(embedded_server: Targe
     assert status == 1
 
 
-def test_without_a_sandbox_it_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: int
-) -> None:
+def test_without_a_sandbox_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: int) -> None:
     """The programs see what there is to be seen: they are no probes that cannot fail."""
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "bash").symlink_to("/bin/bash")

@@ -1,4 +1,4 @@
-"""The program by which `codesession probe` asks addresses, run in a sandbox and in a pod that may reach them."""
+"""The program by which `codesession probe` asks addresses, run in a sandbox and in a pod that may."""
 
 from __future__ import annotations
 

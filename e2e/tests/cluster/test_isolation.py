@@ -1,4 +1,4 @@
-"""What a tenant gets of another, and who gets anything at all; what code finds around it is `codesession probe`'s."""
+"""What a tenant gets of another, and who gets anything; what code finds is `codesession probe`'s."""
 
 from __future__ import annotations
 

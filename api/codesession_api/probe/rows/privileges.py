@@ -129,7 +129,8 @@ def user(facts: Privileges) -> Finding:
     named = f"user {facts.seen.ids[0]}, group {facts.seen.ids[3]}"
     if 0 not in (*facts.seen.ids, *facts.seen.groups):
         return held(named)
-    if facts.isolation == "gvisor" and facts.seen.gvisor and not _held_capabilities(facts.seen):
+    powerless = set(facts.seen.ids) == {0} and not _held_capabilities(facts.seen)
+    if facts.isolation == "gvisor" and facts.seen.gvisor and powerless:
         return untold(f"{named}, without a capability: who that is outside of gVisor is not seen from inside")
     return broken(f"{named}, groups {listed(facts.seen.groups) or 'none'}")
 
