@@ -14,7 +14,7 @@ from e2e.targets import Target
 def probed(target: Target, *more: str) -> tuple[int, dict[str, str], str]:
     """The exit status, each probe's result, and the lines."""
     keys = dict(zip(("CODESESSION_PROBE_KEY", "CODESESSION_PROBE_OTHER_KEY"), target.keys, strict=False))
-    command = [Path(sys.executable).with_name("codesession"), "probe", "--json"]
+    command: list[str | Path] = [Path(sys.executable).with_name("codesession"), "probe", "--json"]
     done = subprocess.run(
         [*command, "--base-url", f"{target.url}/v1", *more],
         env=os.environ | keys,

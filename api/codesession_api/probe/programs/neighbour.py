@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 IPC_CREAT, IPC_RMID = 0o1000, 0
+DIRECTORIES = ("/tmp", "/dev/shm")
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -31,7 +32,7 @@ def serve(server: socket.socket, peers: list[str]) -> None:
 def main() -> None:
     mark, port, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     peers: list[str] = []
-    for directory in ("/tmp", "/dev/shm"):
+    for directory in DIRECTORIES:
         Path(directory, mark).write_text(mark)
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", mark])
     shared = LIBC.shmget(int(mark[-7:], 16), 4096, IPC_CREAT | 0o600)
@@ -43,6 +44,8 @@ def main() -> None:
         begun = time.monotonic()
         time.sleep(seconds)
         lasted = time.monotonic() - begun
+    for directory in DIRECTORIES:
+        Path(directory, mark).unlink(missing_ok=True)
     sleeper.kill()
     sleeper.wait()
     LIBC.shmctl(shared, IPC_RMID, None)

@@ -9,7 +9,7 @@ import socket
 def address() -> str | None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
-            route.connect(("192.0.2.1", 9))
+            route.connect(("203.0.113.253", 9))
             return str(route.getsockname()[0])
     except OSError:
         return None

@@ -18,7 +18,7 @@ import threading
 import time
 
 SECONDS = 3.0
-NOWHERE = ("tcp", "192.0.2.1", 443)
+NOWHERE = ("tcp", "203.0.113.253", 443)
 """An address of the documentation range, which nobody has: what is said of it is said by the way there."""
 NAMES = ("kubernetes.default.svc.cluster.local", "one.one.one.one")
 QUERY = (

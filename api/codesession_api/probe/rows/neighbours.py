@@ -99,8 +99,9 @@ async def leftovers(lab: Lab) -> Leftovers:
     mark = _mark()
     answer = await lab.run(program("leave"), mark)
     left = facts(Left, answer)
-    again = await _traces(lab, mark, answer.session_id)
-    return Leftovers(left=left, next_run=await _traces(lab, mark, ""), same_session=again)
+    # In this order, since a search takes away what it finds.
+    next_run = await _traces(lab, mark, "")
+    return Leftovers(left=left, next_run=next_run, same_session=await _traces(lab, mark, answer.session_id))
 
 
 async def tenants(lab: Lab) -> Tenants:
