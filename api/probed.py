@@ -72,6 +72,7 @@ SOUND: dict[str, Json] = {
         ],
         "written": ["/mnt/data", "/tmp"],
         "refused": {"/": "EROFS", "/etc": "EROFS"},
+        "opened": ["/dev/termination-log"],
         "settings": [],
         "present": [],
         "devices": {"null": "c+", "fuse": "c+", "net/tun": "c+", "pts/ptmx": "c+"},
@@ -116,8 +117,9 @@ OPEN: dict[str, Json] = {
     "own": {"address": "10.244.0.7", "name": "node-7"},
     "files": {
         "mounts": [["/dev/sda1", "/host", "ext4", "rw,relatime"]],
-        "written": ["/etc"],
+        "written": ["/etc", "/host"],
         "refused": {},
+        "opened": [],
         "settings": ["/proc/sys/kernel/core_pattern"],
         "present": [
             "/var/lib/kubelet",

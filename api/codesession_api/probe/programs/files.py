@@ -96,6 +96,7 @@ def main() -> None:
         "mounts": entries,
         "written": [path for path in places if refusal(path) is None],
         "refused": {path: why for path in places if (why := refusal(path)) is not None},
+        "opened": [path for path in targets if os.path.isfile(path) and opens_for_writing(path)],
         "settings": [path for path in SETTINGS if opens_for_writing(path)],
         "present": [path for path in wanted if os.path.lexists(path)],
         "devices": devices(),
