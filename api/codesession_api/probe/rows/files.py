@@ -117,7 +117,7 @@ def mounts(facts: Files) -> Finding:
 
 
 _KUBELETS = "/dev/termination-log"
-"""A file of the node in every pod, of whose end the kubelet reads 4 KiB; the limit of a file's size bounds it."""
+"""A file of the node in every pod, of whose end the kubelet reads 4 KiB; it is bounded as any file."""
 _DISKS = {"ext4", "xfs", "btrfs", "virtiofs", "nfs", "nfs4", "ceph", "9p", "overlay"}
 
 
