@@ -57,6 +57,7 @@ def begun(http: httpx.Client, session: str, seconds: int, pool: ThreadPoolExecut
     return running
 
 
+@pytest.mark.alone
 def test_the_apiserver_restarts_during_a_run(within_reach: None, api: httpx.Client) -> None:
     session = session_of(api)
     with ThreadPoolExecutor(1) as pool:
@@ -85,7 +86,7 @@ def test_the_pod_is_deleted_during_a_run(api: httpx.Client, how: str) -> None:
         answer = running.result(timeout=SILENCE + REDIAL + SLACK)
     assert "sandbox was lost" in answer["stderr"]
     assert "ended" not in answer["stdout"]
-    assert answer["exit_code"] != 0
+    assert "exit_code" not in answer
 
 
 def test_a_replica_that_stands_still_gives_its_run_up(within_reach: None, replicas: list[Replica]) -> None:
@@ -105,7 +106,7 @@ def test_a_replica_that_stands_still_gives_its_run_up(within_reach: None, replic
             late = running.result(timeout=REDIAL + SLACK)
         except httpx.TransportError:
             late = None
-        assert late is None or ("ended" not in late["stdout"] and late["exit_code"] != 0), late
+        assert late is None or ("ended" not in late["stdout"] and "exit_code" not in late), late
     eventually(lambda: len(release.api_pods()) == 2, "two replicas", seconds=180)
 
 
