@@ -1,0 +1,100 @@
+"""Measurements into `build/bench-operator.json` and a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from e2e.bench.report import percentile
+
+AT = 10_000
+"""The number of sessions that the aims speak of."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """From one number of sessions to the next, and how it is there. Times in seconds, memory in MB."""
+
+    sessions: int
+    """At its end."""
+    created: int
+    seconds: float
+    """From the first creation to the last session Ready."""
+    latencies: Sequence[float]
+    """Of each new session, from creation to Ready, in the order of creation."""
+    cpu: Mapping[str, float]
+    """Processor time while the sessions were made, by program."""
+    writes: Counter[str]
+    """The operator's, by kind, while the sessions were made."""
+    idle_seconds: float
+    idle_writes: Counter[str]
+    idle_cpu: float
+    """The operator's, while nothing happened."""
+    rss: Mapping[str, float]
+    """The operator's before its restart: `now` and `peak`."""
+    restart_seconds: float
+    """From the start of a new process to nothing left to do."""
+    restart_cpu: float
+    restart_writes: Counter[str]
+    restart_rss: Mapping[str, float]
+
+    @property
+    def rate(self) -> float:
+        return self.created / self.seconds
+
+    @property
+    def operator_rate(self) -> float:
+        """Sessions that the operator makes Ready in a second of processor time: what a core carries."""
+        return self.created / self.cpu["operator"]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            **vars(self),
+            "sessions_per_s": round(self.rate, 1),
+            "sessions_per_operator_cpu_s": round(self.operator_rate, 1),
+            "ready_p50_s": round(percentile(self.latencies, 50), 3),
+            "ready_p99_s": round(percentile(self.latencies, 99), 3),
+            "writes_per_session": round(self.writes.total() / self.created, 3),
+            "latencies": [round(value, 3) for value in self.latencies],
+        }
+
+
+def as_json(steps: Sequence[Step], machine: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of the aims, of the step that they speak of or else the largest; then everything."""
+    named = next((step for step in steps if step.sessions == AT), steps[-1])
+    return {
+        "sessions": named.sessions,
+        "sessions_per_s": round(named.rate, 1),
+        "sessions_per_operator_cpu_s": round(named.operator_rate, 1),
+        "rss_mb_at_10k": round(max(named.rss["now"], named.restart_rss["now"]), 1)
+        if named.sessions == AT
+        else None,
+        "restart_settled_s": round(named.restart_seconds, 1),
+        "writes_per_session": round(named.writes.total() / named.created, 3),
+        "steady_writes_per_min": round(named.idle_writes.total() / named.idle_seconds * 60, 2),
+        "machine": dict(machine),
+        "steps": [step.as_json() for step in steps],
+    }
+
+
+_COLUMNS = ("sessions", "made/s", "per CPU s", "p50 s", "p99 s", "writes", "idle/min", "MB", "restart s")
+
+
+def table(steps: Sequence[Step]) -> str:
+    return "\n".join(["".join(f"{name:>11}" for name in _COLUMNS), *map(_line, steps)])
+
+
+def _line(step: Step) -> str:
+    figures = (
+        step.rate,
+        step.operator_rate,
+        percentile(step.latencies, 50),
+        percentile(step.latencies, 99),
+        step.writes.total() / step.created,
+        step.idle_writes.total() / step.idle_seconds * 60,
+        max(step.rss["now"], step.restart_rss["now"]),
+        step.restart_seconds,
+    )
+    return f"{step.sessions:>11}" + "".join(f"{figure:>11.1f}" for figure in figures)
