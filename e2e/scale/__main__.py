@@ -14,7 +14,7 @@ from typing import Any
 from e2e.bench.report import load_average, machine
 from e2e.cluster.errors import ClusterError
 from e2e.scale import plane, report
-from e2e.scale.steps import measure
+from e2e.scale.steps import Plan, measure
 
 
 def main() -> int:
@@ -29,7 +29,8 @@ def main() -> int:
         with plane.running() as instance:
             os.environ["KUBECONFIG"] = str(instance.cluster.kubeconfig)
             about = {**machine(), "operator_core": core, "other_cores": others}
-            steps = asyncio.run(measure(instance, core, options.sizes, options.idle))
+            plan = Plan(options.sizes, options.volumes, options.idle, core)
+            steps = asyncio.run(measure(instance, plan))
             about["load_average_after"] = load_average()
     except (ClusterError, TimeoutError) as error:
         print(f"e2e.scale: {error or 'sessions do not become Ready'}", file=sys.stderr)
@@ -44,6 +45,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--sizes", type=_sizes, default=[1_000, 3_000, 10_000], help="sessions, upwards: 1000,3000"
     )
+    parser.add_argument("--volumes", type=int, default=500, help="sessions with a volume each, besides; or 0")
     parser.add_argument(
         "--idle", type=float, default=60, help="seconds to watch for writes where none should be"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,23 +42,46 @@ class Load:
         """Make so many more and wait until all are Ready; their names. Raises TimeoutError when none becomes
         Ready for two minutes."""
         names = [new_id() for _ in range(count)]
-        waiting = iter(names)
 
-        async def work() -> None:
-            for name in waiting:
-                self.created[name] = time.monotonic()
-                await self._client.create(
-                    CODE_SESSIONS.path(SANDBOXES), session(name, environment), field_manager=MANAGER
-                )
+        async def make(name: str) -> None:
+            self.created[name] = time.monotonic()
+            body = session(name, environment)
+            await self._client.create(CODE_SESSIONS.path(SANDBOXES), body, field_manager=MANAGER)
 
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(_AT_ONCE):
-                tasks.create_task(work())
+        await each(names, make)
         missing = set(names)
         while missing := missing - self.ready.keys():
             self._news.clear()
             await asyncio.wait_for(self._news.wait(), _STALL_SECONDS)
         return names
+
+
+async def each(names: Iterable[str], call: Callable[[str], Awaitable[None]]) -> None:
+    """Call with every name, some at once."""
+    waiting = iter(names)
+
+    async def work() -> None:
+        for name in waiting:
+            await call(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(_AT_ONCE):
+            tasks.create_task(work())
+
+
+async def make_volumes(client: KubeClient, count: int) -> None:
+    """That many to be claimed."""
+
+    async def make(name: str) -> None:
+        spec = {
+            "capacity": {"storage": "1Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": f"/volumes/{name}"},
+        }
+        body = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+        await client.create("/api/v1/persistentvolumes", body, field_manager=MANAGER)
+
+    await each((f"volume-{number}" for number in range(count)), make)
 
 
 async def make_environment(client: KubeClient, name: str, workspace: str) -> None:

@@ -52,6 +52,16 @@ def running() -> Iterator[Instance]:
         bare.release(_ID)
 
 
+def bind_volumes(instance: Instance) -> None:
+    """Start the one controller that gives volumes to volume claims."""
+    options = {
+        "controllers": "persistentvolume-binder-controller",
+        "kube-api-qps": 5000,
+        "kube-api-burst": 5000,
+    }
+    _run(instance, _with(controlplane.controller_manager(instance.state / "pki"), options))
+
+
 def kubeconfig(instance: Instance, account: str) -> Path:
     """Of the chart's service account: unlike an administrator it is held to roles and to fair shares."""
     return instance.state / f"{account}.kubeconfig"
@@ -62,7 +72,9 @@ def audit_log(instance: Instance) -> Path:
 
 
 def pids(instance: Instance) -> dict[str, int]:
-    return {name: int((instance.state / "run" / name).read_text().split()[0]) for name in PROGRAMS}
+    """Of its programs that run."""
+    records = (instance.state / "run").iterdir()
+    return {record.name: int(record.read_text().split()[0]) for record in records}
 
 
 def _prepare(instance: Instance) -> None:

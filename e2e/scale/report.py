@@ -11,6 +11,8 @@ from e2e.bench.report import percentile
 
 AT = 10_000
 """The number of sessions that the aims speak of."""
+EMPTY_DIR, CLAIM = "EmptyDir", "PersistentVolumeClaim"
+"""Where the files of sessions are."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Step:
 
     sessions: int
     """At its end."""
+    workspace: str
+    """Of the sessions that were made."""
     created: int
     seconds: float
     """From the first creation to the last session Ready."""
@@ -63,7 +67,8 @@ class Step:
 
 def as_json(steps: Sequence[Step], machine: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of the aims, of the step that they speak of or else the largest; then everything."""
-    named = next((step for step in steps if step.sessions == AT), steps[-1])
+    plain = [step for step in steps if step.workspace == EMPTY_DIR]
+    named = next((step for step in plain if step.sessions == AT), plain[-1])
     return {
         "sessions": named.sessions,
         "sessions_per_s": round(named.rate, 1),
@@ -79,7 +84,18 @@ def as_json(steps: Sequence[Step], machine: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-_COLUMNS = ("sessions", "made/s", "per CPU s", "p50 s", "p99 s", "writes", "idle/min", "MB", "restart s")
+_COLUMNS = (
+    "sessions",
+    "volumes",
+    "made/s",
+    "per CPU s",
+    "p50 s",
+    "p99 s",
+    "writes",
+    "idle/min",
+    "MB",
+    "restart s",
+)
 
 
 def table(steps: Sequence[Step]) -> str:
@@ -97,4 +113,5 @@ def _line(step: Step) -> str:
         max(step.rss["now"], step.restart_rss["now"]),
         step.restart_seconds,
     )
-    return f"{step.sessions:>11}" + "".join(f"{figure:>11.1f}" for figure in figures)
+    volumes = step.created if step.workspace == CLAIM else 0
+    return f"{step.sessions:>11}{volumes:>11}" + "".join(f"{figure:>11.1f}" for figure in figures)

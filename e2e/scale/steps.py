@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,43 @@ from codesession_crds.client import KubeClient
 from e2e.cluster.instance import Instance
 from e2e.cluster.progress import say
 from e2e.scale import plane
-from e2e.scale.load import Load, make_environment
+from e2e.scale.load import Load, make_environment, make_volumes
 from e2e.scale.process import Operator, cpu_seconds, rss_mb
-from e2e.scale.report import Step
+from e2e.scale.report import CLAIM, EMPTY_DIR, Step
 from e2e.scale.writes import Writes
 
-_ENVIRONMENT = "bench"
 _SETTLE_SECONDS = 10.0
 """Longer than it takes to write an environment's counts."""
 
 
-async def measure(instance: Instance, core: int, sizes: Sequence[int], idle: float) -> list[Step]:
-    operator = Operator(plane.kubeconfig(instance, "operator"), core)
+@dataclass(frozen=True)
+class Plan:
+    sizes: Sequence[int]
+    volumes: int
+    """Sessions with a volume each, besides."""
+    idle: float
+    """Seconds."""
+    core: int
+    """The operator's."""
+
+
+async def measure(instance: Instance, plan: Plan) -> list[Step]:
+    operator = Operator(plane.kubeconfig(instance, "operator"), plan.core)
     try:
-        async with _client(instance.cluster.kubeconfig) as admin:
-            await make_environment(admin, _ENVIRONMENT, "EmptyDir")
-        async with _client(plane.kubeconfig(instance, "api")) as client:
+        async with (
+            _client(instance.cluster.kubeconfig) as admin,
+            _client(plane.kubeconfig(instance, "api")) as client,
+        ):
+            await make_environment(admin, EMPTY_DIR.lower(), EMPTY_DIR)
             await operator.start()
-            bench = _Bench(instance, operator, Load(client), idle)
+            bench = _Bench(instance, operator, Load(client), plan.idle)
             watching = asyncio.create_task(bench.load.watch())
-            steps = [await bench.step(size) for size in sizes]
+            steps = [await bench.step(size, EMPTY_DIR) for size in plan.sizes]
+            if plan.volumes:
+                await make_volumes(admin, plan.volumes)
+                await make_environment(admin, CLAIM.lower(), CLAIM)
+                plane.bind_volumes(instance)
+                steps.append(await bench.step(plan.sizes[-1] + plan.volumes, CLAIM))
             watching.cancel()
             return steps
     finally:
@@ -55,18 +73,18 @@ class _Bench:
         self._writes = Writes(plane.audit_log(instance))
         self.load = load
 
-    async def step(self, sessions: int) -> Step:
-        grown = await self._grow(sessions)
+    async def step(self, sessions: int, workspace: str) -> Step:
+        grown = await self._grow(sessions, workspace)
         idle = await self._idle_time()
         restart = await self._restart()
-        return Step(sessions=sessions, **grown, **idle, **restart)
+        return Step(sessions=sessions, workspace=workspace, **grown, **idle, **restart)
 
-    async def _grow(self, sessions: int) -> dict[str, Any]:
+    async def _grow(self, sessions: int, workspace: str) -> dict[str, Any]:
         created = sessions - len(self.load.created)
         before, begun = self._cpu(), time.monotonic()
-        names = await self.load.grow(_ENVIRONMENT, created)
+        names = await self.load.grow(workspace.lower(), created)
         seconds = time.monotonic() - begun
-        cpu = {name: round(value - before[name], 2) for name, value in self._cpu().items()}
+        cpu = {name: round(value - before.get(name, 0), 2) for name, value in self._cpu().items()}
         share = cpu["operator"] / seconds
         say(f"{sessions} sessions: {created / seconds:.0f}/s, the operator's core {share:.0%} busy")
         await asyncio.sleep(_SETTLE_SECONDS)

@@ -17,6 +17,7 @@ from e2e.scale.writes import Writes, counted
 
 STEP = Step(
     sessions=10_000,
+    workspace=report.EMPTY_DIR,
     created=200,
     seconds=4.0,
     latencies=[0.1, 0.2, 0.3, 0.4],
@@ -34,7 +35,11 @@ STEP = Step(
 
 
 def test_the_aims_figures() -> None:
-    figures = report.as_json([replace(STEP, sessions=1_000, seconds=1.0), STEP], {"cpus": 2})
+    others = (
+        replace(STEP, sessions=1_000, seconds=1.0),
+        replace(STEP, sessions=11_000, workspace=report.CLAIM),
+    )
+    figures = report.as_json([others[0], STEP, others[1]], {"cpus": 2})
     assert figures | {"steps": None} == {
         "sessions": 10_000,
         "sessions_per_s": 50.0,
