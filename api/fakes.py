@@ -52,6 +52,9 @@ class WithoutTools:
     ) -> RunResult | Pause:
         raise SandboxRunUnknown("no such run")
 
+    async def leave(self, run_id: str, number: int) -> bool:
+        return True
+
     async def cancel(self, request: str) -> bool:
         return False
 
@@ -66,6 +69,8 @@ class FakeSandbox(WithoutTools):
     files: dict[str, bytes] = field(default_factory=dict)
     put_error: Exception | None = None
     hint: str | None = None
+    one_shot: bool = False
+    """Nobody has asked for it since it was claimed so."""
     cancelled: bool = False
 
     async def run(self, spec: RunSpec) -> RunResult:
@@ -103,15 +108,20 @@ class FakeSandboxes:
     closed: bool = False
 
     async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
-        return self.live.get(session_id)
+        found = self.live.get(session_id)
+        if found is not None:
+            found.one_shot = False
+        return found
 
     async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
         same = (sandbox for sandbox in self.live.values() if sandbox.hint == hint)
         return next((sandbox for sandbox in same if sandbox.session_id not in but), None)
 
-    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
+    async def claim(
+        self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
+    ) -> Sandbox:
         await self.check()
-        sandbox = FakeSandbox(new_id(), self.program, hint=hint)
+        sandbox = FakeSandbox(new_id(), self.program, hint=hint, one_shot=one_shot)
         self.live[sandbox.session_id] = sandbox
         self.claims.append(sandbox)
         return sandbox

@@ -8,7 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from codesession_api import folders, hints
+from codesession_api import folders, hints, metrics
 from codesession_api.answer import answer, refused
 from codesession_api.errors import (
     SandboxBadRequest,
@@ -46,6 +46,8 @@ class Place:
     sandbox: Sandbox
     fresh: bool
     """Nothing was here before."""
+    one_shot: bool
+    """Only the id leads here, and the client did not seem to care for ids."""
     inputs: Inputs
     mounted: list[Mounted]
 
@@ -75,9 +77,10 @@ class Executor:
             return refused(request.lang[:32], request.session_id, reason)
         if len(request.files) > self._settings.run_files:
             raise invalid_field(f"files: at most {self._settings.run_files} can be named")
+        begun = time.perf_counter()
         hint = hints.hashed(self._settings, principal, request.runtime_session_hint)
         place = await self.prepared(principal, request, hint)
-        done = await self._run(principal, request, place)
+        done = await self._run(principal, request, place, begun)
         if hint is not None:
             done.runtime_session_id = place.sandbox.session_id
             done.runtime_status = "new" if place.fresh else "reused"
@@ -98,13 +101,14 @@ class Executor:
             if sandbox is None and hint is not None and not own:
                 sandbox = await self._sandboxes.hinted(hint, principal, but=lost)
             fresh = sandbox is None
+            one_shot = fresh and not own and hint is None and _leads_nowhere(request, inputs)
             if sandbox is None:
-                sandbox = await self._claimed(principal, request, inputs, hint)
+                sandbox = await self._claimed(principal, request, inputs, hint, one_shot=one_shot)
             try:
                 mounted = await inputs.mount(
                     sandbox, self._files, principal, fresh=fresh, transfers=self._settings.transfers
                 )
-                place = Place(sandbox, fresh, inputs, mounted)
+                place = Place(sandbox, fresh, one_shot, inputs, mounted)
                 self._freshener.used(principal, place.used())
                 return place
             except SandboxError as error:
@@ -129,7 +133,7 @@ class Executor:
         return None
 
     async def _claimed(
-        self, principal: Principal, request: ExecRequest, inputs: Inputs, hint: str | None
+        self, principal: Principal, request: ExecRequest, inputs: Inputs, hint: str | None, *, one_shot: bool
     ) -> Sandbox:
         """A fresh sandbox, to be given what the sessions had that are gone: the one asked for, and those
         whose files an old client names, which forgets the others; then what the user has in each session."""
@@ -139,20 +143,28 @@ class Executor:
         folder = folders.of_run(principal, request.entity_id, request.user_id)
         if self._settings.user_files and folder:
             inputs.offer(await self._files.latest(principal, folder), self._settings.run_files)
-        return await self._sandboxes.claim(principal, hint)
+        return await self._sandboxes.claim(principal, hint, one_shot=one_shot)
 
-    async def _run(self, principal: Principal, request: ExecRequest, place: Place) -> ExecAnswer:
+    async def _run(
+        self, principal: Principal, request: ExecRequest, place: Place, begun: float
+    ) -> ExecAnswer:
         sandbox, seconds = place.sandbox, self.seconds(request)
         # Found by its name alone: a session that files or a hint lead to is not asked for its variables.
         live = sandbox.session_id == request.session_id
         spec = RunSpec(secrets.token_hex(16), request.lang, request.code, request.args, seconds, live)
         try:
-            result = await sandbox.run(spec)
+            with metrics.RUN_SECONDS.labels(request.lang).time():
+                result = await sandbox.run(spec)
         except SandboxBusy:
             raise
         except SandboxError as error:
             log.warning("a run failed: %s", type(error).__name__)
+            metrics.RUNS.labels(request.lang, "failed").inc()
+            metrics.failed(error)
             return refused(request.lang, sandbox.session_id, reason(error))
+        metrics.RUNS.labels(request.lang, result.outcome.value).inc()
+        if result.first_output is not None:
+            metrics.FIRST_BYTE_SECONDS.observe(result.first_output - begun)
         collector = Collector(
             self._files,
             self._quotas,
@@ -162,7 +174,13 @@ class Executor:
             fresh=place.fresh,
             transfers=self._settings.transfers,
         )
-        outputs = await collector.collect(result, place.mounted)
+        if place.one_shot and result.changed:
+            # The next call may name these files. Its sandbox has then to live for that long.
+            outputs, _ = await asyncio.gather(
+                collector.collect(result, place.mounted), self._sandboxes.find(sandbox.session_id, principal)
+            )
+        else:
+            outputs = await collector.collect(result, place.mounted)
         self.last_success = time.monotonic()
         inherited, notes = collector.unchanged(result), place.inputs.notes
         return answer(sandbox.session_id, request.lang, seconds, result, outputs, inherited, notes)
@@ -171,6 +189,12 @@ class Executor:
         """What the program may run."""
         asked = (request.timeout or 0) / 1000
         return min(asked, self._settings.run_seconds) if asked > 0 else self._settings.run_seconds
+
+
+def _leads_nowhere(request: ExecRequest, inputs: Inputs) -> bool:
+    """Whether the next request of such a client would not lead to the session of this one, unless a file does
+    that is made now: old clients give their inputs the id of the session that they were used in."""
+    return not request.session_id and not inputs.legacy_sessions()
 
 
 def reason(error: SandboxError) -> str:

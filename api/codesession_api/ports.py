@@ -78,6 +78,8 @@ class RunResult:
     deleted: list[str] = field(default_factory=list)
     files_dropped: int = 0
     """Changed files over the limit of files per run, which are not in `changed`."""
+    first_output: float | None = field(default=None, compare=False)
+    """When the first byte of output came, on `time.perf_counter`; None where there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,14 @@ class Sandbox(Protocol):
     async def resume(
         self, run_id: str, number: int, replies: Sequence[Reply], request: str | None = None
     ) -> RunResult | Pause:
-        """Go on with a run that waits in round `number`. Cancelling the awaiting task kills it. Raises
-        `SandboxConflict` when somebody else did, `SandboxRunUnknown` when there is no such run (any more)."""
+        """Go on with a run that waits in round `number`. Cancelling the awaiting task kills it, unless
+        somebody else went on with it. Raises `SandboxConflict` then, `SandboxRunUnknown` when there is no
+        such run (any more)."""
+        ...
+
+    async def leave(self, run_id: str, number: int) -> bool:
+        """Kill a run that waits in round `number`, or that was gone on with from here; False when somebody
+        else went on with it, whose it is then."""
         ...
 
     async def cancel(self, request: str) -> bool:
@@ -166,16 +174,20 @@ class Sandboxes(Protocol):
         ...
 
     async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
-        """The live sandbox of that session if it is this principal's; None when it is gone or another's."""
+        """The live sandbox of that session if it is this principal's; None when it is gone or another's. It
+        then lives on for as long as one in use does."""
         ...
 
     async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
         """The oldest live sandbox that this principal claimed with this hint, leaving out `but`."""
         ...
 
-    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
+    async def claim(
+        self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
+    ) -> Sandbox:
         """A sandbox that never served anyone, now this principal's, to be found again by `hint` (a hash, 32
-        characters of lower-case hex). Raises `SandboxesBusy`."""
+        characters of lower-case hex). With `one_shot` it is not expected to be sought again, and may end soon
+        after one run if it is not. Raises `SandboxesBusy`."""
         ...
 
     async def delete(self, session_id: str, principal: Principal) -> bool:

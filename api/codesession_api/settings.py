@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="TCP port to listen on; 0 takes a free one.")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="TCP port of Prometheus' metrics, on the same address; none without it.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severity that is logged."
     )
@@ -165,7 +171,7 @@ class Settings(BaseSettings):
     memory_bytes: int = Field(
         1024 * MIB,
         ge=0,
-        description="Local backend: bytes of memory of each process; 0 for no limit.",
+        description="Local backend: bytes of memory of a run, its files in memory included; 0 for no limit.",
     )
     workspace_bytes: int = Field(
         1024 * MIB, ge=0, description="Local backend: bytes of the files of one session; 0 for no limit."

@@ -274,7 +274,9 @@ class Workspaces(dict[str, Workspace]):
     async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
         return None
 
-    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
+    async def claim(
+        self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
+    ) -> Sandbox:
         made = Workspace(new_id(), principal)
         self[made.session_id] = made
         return made

@@ -75,7 +75,9 @@ class EchoSandboxes:
     async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:
         return None
 
-    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
+    async def claim(
+        self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
+    ) -> Sandbox:
         made = EchoSandbox(new_id(), principal)
         self.live[made.session_id] = made
         return made

@@ -15,7 +15,9 @@ from codesession_api.sandboxes import claims
 from codesession_api.sandboxes.claims import SessionView
 from codesession_api.sandboxes.environments import EnvironmentView, parse_environment
 from codesession_api.sandboxes.session import Limits
+from codesession_api.sandboxes.sessions import SessionCache
 from codesession_crds.session import CodeSession
+from codesession_crds.watch import WatchEvent
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -102,32 +104,42 @@ def named(name: str, **change: Any) -> SessionView:
     return dataclasses.replace(WARM, name=name, **change)
 
 
-def test_candidates_are_warm_of_the_environment_not_taken_and_dialled_ones_first() -> None:
-    sessions = [
-        named("far-1"),
-        named("near", pod="near"),
-        named("claimed", owner=ALICE),
-        named("other", environment="gpu"),
-        named("taken"),
-        named("far-2"),
-    ]
+def test_candidates_are_not_taken_and_those_with_a_stream_come_first() -> None:
+    warm = {name: named(name) for name in ("far-1", "near", "taken", "far-2", "near and taken")}
     found = claims.candidates(
-        sessions,
-        "default",
-        taken={"taken"},
-        dialled=lambda name: name == "near",
+        warm,
+        ["near", "near and taken", "claimed meanwhile"],
+        but={"taken", "near and taken"},
         shuffle=lambda views: views.reverse(),
     )
     assert [view.name for view in found] == ["near", "far-2", "far-1"]
 
 
 def test_candidates_come_in_random_order() -> None:
-    sessions = [named(f"s{number}") for number in range(8)]
-    orders = {
-        tuple(view.name for view in claims.candidates(sessions, "default", taken=(), dialled=lambda _: False))
-        for _ in range(20)
-    }
+    warm = {f"s{number}": named(f"s{number}") for number in range(8)}
+    orders = {tuple(view.name for view in claims.candidates(warm, [], but=())) for _ in range(20)}
     assert len(orders) > 1
+
+
+def test_of_many_candidates_some_are_tried_and_the_last_is_found() -> None:
+    warm = {f"s{number}": named(f"s{number}") for number in range(5000)}
+    assert len(claims.candidates(warm, ["s1"], but=())) < 100
+    assert claims.candidates(warm, ["s1"], but=warm.keys() - {"s7"}) == [warm["s7"]]
+    assert claims.candidates(warm, ["s1"], but=warm) == []
+
+
+async def test_the_cache_knows_what_is_warm() -> None:
+    client: Any = None
+    cache = SessionCache(client, "/", claims.parse_session)
+    cache._take_in(WatchEvent("LISTED", {}, (manifest(), manifest(metadata={"name": "b"}))))
+    assert set(cache.warm("default")) == {WARM.name, "b"}
+    cache.learn(CLAIMED)
+    assert set(cache.warm("default")) == {"b"}
+    cache._take_in(WatchEvent("DELETED", manifest(metadata={"name": "b"})))
+    assert not cache.warm("default")
+    cache._take_in(WatchEvent("LISTED", {}, (manifest(metadata={"name": "c"}),)))
+    assert set(cache.warm("default")) == {"c"}
+    assert not cache.warm("gpu")
 
 
 def test_a_claim_and_a_new_session_are_valid_resources() -> None:
@@ -190,6 +202,7 @@ MINUTE = timedelta(minutes=1)
         (CLAIMED, 15 * MINUTE, None),
         (CLAIMED, 16 * MINUTE, NOW + 46 * MINUTE),
         (CLAIMED, 29 * MINUTE, NOW + 59 * MINUTE),
+        (dataclasses.replace(CLAIMED, shutdown_time=NOW + 3 * MINUTE), MINUTE, NOW + 31 * MINUTE),
         (dataclasses.replace(CLAIMED, max_lifetime=40 * MINUTE), 20 * MINUTE, NOW + 40 * MINUTE),
         (dataclasses.replace(CLAIMED, max_lifetime=30 * MINUTE), 29 * MINUTE, None),
         (WARM, MINUTE, None),
@@ -240,6 +253,15 @@ def test_the_environments_limits_hold_within_the_apis() -> None:
         Limits(run_seconds=120, output_bytes=10**6, file_bytes=10**9, files=99)
     )
     assert limits == Limits(run_seconds=120, output_bytes=65536, file_bytes=52_428_800, files=10)
+
+
+@pytest.mark.parametrize(
+    ("session", "seconds"),
+    [({}, 180), ({"oneShotIdleSeconds": 10}, 130), ({"idleSeconds": 90}, 90)],
+)
+def test_how_long_a_session_of_one_run_lives(session: dict[str, int], seconds: int) -> None:
+    body = {"metadata": {"name": "default"}, "spec": {"image": "i", "session": session}}
+    assert parse_environment(body).idle_of_one_shot(120) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(

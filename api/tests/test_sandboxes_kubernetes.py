@@ -257,7 +257,7 @@ async def warm(sandboxes: KubernetesSandboxes, count: int = WARM, *, dialled: bo
 
 def _warm(sandboxes: KubernetesSandboxes, dialled: bool) -> Iterator[bool]:
     for view in sandboxes._sessions.items():
-        yield view.warm and (not dialled or sandboxes._keeper.dialled(view.name))
+        yield view.warm and (not dialled or view.name in sandboxes._keeper.near())
 
 
 async def run(sandbox: Sandbox, code: str, language: str = "bash", **more: Any) -> RunResult:

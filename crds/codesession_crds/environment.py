@@ -143,7 +143,8 @@ class Limits(Model):
         int | None,
         Field(
             ge=16_777_216,
-            description="Bytes of memory of a process. Default four fifths of the memory limit.",
+            description="Bytes of memory of a run: its processes, the interpreters kept ready and the files "
+            "in memory together. Default three quarters of the memory limit: gVisor's kernel takes some too.",
         ),
     ] = None
 
@@ -167,6 +168,16 @@ class Lifetimes(Model):
     idle_seconds: Annotated[
         int, Field(ge=60, le=2_592_000, description="Seconds without use until a session ends. Default 1800.")
     ] = 1800
+    one_shot_idle_seconds: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=2_592_000,
+            description="The same, counted from the longest run's end, for a session of a single execution: "
+            "one that named no session, gave no hint and has made no file, so that only its id leads back. "
+            "Never more than idleSeconds. Default 60.",
+        ),
+    ] = 60
     absolute_seconds: Annotated[
         int,
         Field(

@@ -12,12 +12,14 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Of that very object; with `version`, only if it is still as it was seen."""
+    """Of that very object; with `version`, only if it is still as it was seen; with `force`, without waiting
+    for its node to confirm."""
 
     resource: Resource
     name: str
     uid: str
     version: str | None = None
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Actions:
     notice: Notice | None = None
     requeue_after: float | None = None
     """Seconds until time alone may change the plan."""
+    refused: bool = False
+    """The API server's last no still holds."""
 
     @property
     def changes_objects(self) -> bool:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import Generic, Protocol, TypeVar
 
 from codesession_crds.session import CodeSession
+from codesession_operator.room import lacks_room
 
 
 class _Versioned(Protocol):
@@ -71,12 +72,13 @@ class Cache(Generic[V]):
 
 
 class SessionCache(Cache[CodeSession]):
-    """Sessions, also by environment: those that wait for an owner, and all."""
+    """Sessions, also by environment: all, those that wait for an owner, and owned ones that wait for room."""
 
     def __init__(self) -> None:
         super().__init__()
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         self._warm: defaultdict[str, set[str]] = defaultdict(set)
+        self._cramped: defaultdict[str, set[str]] = defaultdict(set)
 
     def put(self, obj: CodeSession) -> bool:
         old = self.get(obj.name)
@@ -87,6 +89,8 @@ class SessionCache(Cache[CodeSession]):
             self._names[obj.spec.environment_ref.name].add(obj.name)
             if obj.spec.claim is None:
                 self._warm[obj.spec.environment_ref.name].add(obj.name)
+            elif lacks_room(obj):
+                self._cramped[obj.spec.environment_ref.name].add(obj.name)
         return news
 
     def remove(self, name: str, uid: str) -> bool:
@@ -107,7 +111,12 @@ class SessionCache(Cache[CodeSession]):
     def claimed(self, environment: str) -> int:
         return len(self._names[environment]) - len(self._warm[environment])
 
+    def cramped(self, environment: str) -> bool:
+        """Whether an owner waits for room."""
+        return bool(self._cramped[environment])
+
     def _forget(self, session: CodeSession) -> None:
         environment = session.spec.environment_ref.name
         self._names[environment].discard(session.name)
         self._warm[environment].discard(session.name)
+        self._cramped[environment].discard(session.name)

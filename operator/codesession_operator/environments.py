@@ -93,7 +93,9 @@ class EnvironmentReconciler:
         for one in waiting:
             if one.ready and one.session.metadata.creation_timestamp is not None:
                 refill.note_ready(one.session.metadata.creation_timestamp)
-        pool = plan_pool(environment, waiting, refill.allowance(per_minute, self._clock()))
+        allowance = refill.allowance(per_minute, self._clock())
+        yields = self._world.sessions.cramped(environment.name)
+        pool = plan_pool(environment, waiting, allowance, yields=yields)
         for session in pool.delete:
             await self._executor.delete(Deletion(CODE_SESSIONS, session.name, session.uid, session.version))
         try:

@@ -71,17 +71,33 @@ class Executor:
         resource = deletion.resource
         path = resource.path(self._namespace, deletion.name)
         try:
-            answer = await self._client.delete(path, uid=deletion.uid, resource_version=deletion.version)
+            answer = await self._client.delete(
+                path,
+                uid=deletion.uid,
+                resource_version=deletion.version,
+                grace_seconds=0 if deletion.force else None,
+            )
         except ApiStatusError as error:
             if error.conflict:
                 return False
             if not error.not_found:
                 raise
             answer = {}
-        if answer.get("kind") == resource.kind:
+        if answer.get("kind") == resource.kind and not deletion.force:
             self._world.heard(resource, answer)
         else:
             self._world.gone(resource, deletion.name, deletion.uid)
+        return True
+
+    async def is_there(self, resource: Resource, name: str) -> bool:
+        """Asks the API server; what it answers is news for the world."""
+        try:
+            answer = await self._client.get(resource.path(self._namespace, name))
+        except ApiStatusError as error:
+            if error.not_found:
+                return False
+            raise
+        self._world.heard(resource, answer)
         return True
 
     async def write_status(

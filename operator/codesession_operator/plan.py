@@ -21,6 +21,9 @@ from codesession_operator.views import PodView, Seen
 
 ORPHAN_SECONDS = 30
 """How long an unclaimed session may wait for its environment to appear."""
+FORCE_SECONDS = 60
+"""How long after its time a pod may linger. Its node is gone then, or not in order; the API server keeps such
+a pod for ever, and no other can have its name."""
 _LONGEST_BACKOFF = 60.0
 _QUIET = frozenset({SessionReason.READY, SessionReason.POD_PENDING, SessionReason.SUSPENDED})
 _GONE = frozenset({SessionReason.POD_FAILED, SessionReason.POD_LOST})
@@ -59,13 +62,16 @@ class _Step:
     create: tuple[dict[str, Any], ...] = ()
     delete: tuple[Deletion, ...] = ()
     wait: float | None = None
+    refused: bool = False
 
 
 def plan(seen: Observed, now: datetime, max_restarts: int) -> Actions:
     """The next step. Nothing for a session that is being deleted: what it owns goes with it."""
-    session = seen.session
+    session, forced_in = seen.session, seconds_until_forced(seen.pod, now)
+    if seen.pod is not None and forced_in is not None and forced_in <= 0:
+        return Actions(delete=(Deletion(PODS, seen.pod.name, seen.pod.uid, force=True),))
     if session.deleting:
-        return NOTHING
+        return NOTHING if forced_in is None else Actions(requeue_after=forced_in)
     if session.expired(now):
         return _end(session, SessionReason.EXPIRED, "its shutdownTime has come")
     if session.spec.claim is None and (spoilt := _spoilt(seen, now)):
@@ -77,7 +83,8 @@ def plan(seen: Observed, now: datetime, max_restarts: int) -> Actions:
         delete=step.delete,
         status=status,
         notice=_notice(session, step) if status else None,
-        requeue_after=soonest(step.wait, _seconds_left(session, now)),
+        requeue_after=soonest(step.wait, _seconds_left(session, now), forced_in),
+        refused=step.refused,
     )
 
 
@@ -151,18 +158,23 @@ def _lost(seen: Observed) -> _Step:
         return _Step(Phase.PENDING, old.reason, old.message, restarts=restarts)
     if seen.pod is not None and seen.pod.finished_at is not None:
         return _Step(Phase.PENDING, SessionReason.POD_FAILED, seen.pod.message, restarts=restarts)
-    return _Step(Phase.PENDING, SessionReason.POD_LOST, "the pod was deleted or evicted", restarts=restarts)
+    why = "the pod was deleted"
+    if seen.pod is not None and seen.pod.trouble is SessionReason.POD_LOST:
+        why = seen.pod.message
+    return _Step(Phase.PENDING, SessionReason.POD_LOST, why, restarts=restarts)
 
 
 def _start(seen: Observed, environment: CodeEnvironment, now: datetime, max_restarts: int) -> _Step:
     session, restarts = seen.session, seen.session.status.restart_count
     if restarts > max_restarts:
-        return replace(_unchanged(seen, ""), phase=Phase.FAILED)
+        lost = _unchanged(seen, "")
+        return replace(lost, phase=Phase.FAILED, message=f"given up: {lost.message}")
     if not seen.guarded:
         return _unchanged(seen, "waiting for the environment's network policy and limits")
     if seen.refusal is not None and now < seen.refusal.until:
         wait = (seen.refusal.until - now).total_seconds()
-        return _Step(Phase.PENDING, seen.refusal.reason, seen.refusal.message, restarts=restarts, wait=wait)
+        refused = _Step(Phase.PENDING, seen.refusal.reason, seen.refusal.message, restarts=restarts)
+        return replace(refused, wait=wait, refused=True)
     if seen.volume is not None and seen.volume.deleting:
         deleted = "an earlier workspace is being deleted"
         return _Step(Phase.PENDING, SessionReason.WORKSPACE_PENDING, deleted, restarts=restarts)
@@ -180,7 +192,7 @@ def _failed(seen: Observed, pod: PodView, finished: datetime, now: datetime, max
     restarts = seen.session.status.restart_count
     failed = _Step(Phase.PENDING, SessionReason.POD_FAILED, pod.message, pod=pod, restarts=restarts)
     if restarts >= max_restarts:
-        return replace(failed, phase=Phase.FAILED)
+        return replace(failed, phase=Phase.FAILED, message=f"given up: {pod.message}")
     wait = (finished - now).total_seconds() + _backoff(restarts)
     if wait > 0:
         return replace(failed, wait=wait)
@@ -240,10 +252,17 @@ def _status(session: CodeSession, step: _Step, volume: Seen | None, now: datetim
 
 
 def _notice(session: CodeSession, step: _Step) -> Notice | None:
-    old = session.ready
-    if step.reason in _QUIET or (old is not None and old.reason is step.reason):
+    old, given_up = session.ready, step.phase is Phase.FAILED
+    if step.reason in _QUIET or (old is not None and old.reason is step.reason and not given_up):
         return None
     return Notice(step.reason, step.message)
+
+
+def seconds_until_forced(pod: PodView | None, now: datetime) -> float | None:
+    """Until a pod that is being deleted has to be removed without its node's word."""
+    if pod is None or pod.gone_by is None:
+        return None
+    return (pod.gone_by - now).total_seconds() + FORCE_SECONDS
 
 
 def _seconds_left(session: CodeSession, now: datetime) -> float | None:

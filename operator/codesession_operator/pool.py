@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from codesession_crds.environment import CodeEnvironment
 from codesession_crds.session import CodeSession
+from codesession_operator.room import lacks_room
 
 _MINUTE = timedelta(minutes=1)
 _LONGEST_PAUSE = 300.0
@@ -23,6 +24,10 @@ class Waiting:
     stale: bool
     """Its pod was made by an earlier state of the environment."""
 
+    @property
+    def cramped(self) -> bool:
+        return lacks_room(self.session)
+
 
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
@@ -30,20 +35,33 @@ class PoolPlan:
     delete: tuple[CodeSession, ...] = ()
 
 
-def plan_pool(environment: CodeEnvironment, waiting: Sequence[Waiting], allowance: int) -> PoolPlan:
+def plan_pool(
+    environment: CodeEnvironment, waiting: Sequence[Waiting], allowance: int, *, yields: bool = False
+) -> PoolPlan:
     """Towards `warmPool.replicas` sessions of the environment as it is now, `allowance` of them at once.
 
-    All that exist count, ready or not, so nothing is made twice. Stale ones go as fresh ones become ready.
+    All that exist count, ready or not, so nothing is made twice. Stale ones go as fresh ones become ready;
+    where there is no room for both, one goes ahead. While the pool `yields`, nothing is started, and what is
+    not ready makes room: somebody waits for it.
     """
     wanted = environment.spec.warm_pool.replicas
     fresh = sorted((one for one in waiting if not one.stale), key=_least_useful_first)
     stale = sorted((one for one in waiting if one.stale), key=_least_useful_first)
-    ready = sum(one.ready for one in fresh)
-    surplus = [*fresh[: max(0, len(fresh) - wanted)], *stale[: max(0, ready + len(stale) - wanted)]]
+    spare, outdated = max(0, len(fresh) - wanted), _outdated(wanted, fresh, stale)
+    surplus, kept = [*fresh[:spare], *stale[:outdated]], [*fresh[spare:], *stale[outdated:]]
+    if yields:
+        surplus += [one for one in kept if not one.ready]
     return PoolPlan(
-        create=min(max(0, wanted - len(fresh)), allowance),
+        create=0 if yields else min(max(0, wanted - len(fresh)), allowance),
         delete=tuple(one.session for one in surplus),
     )
+
+
+def _outdated(wanted: int, fresh: Sequence[Waiting], stale: Sequence[Waiting]) -> int:
+    """How many stale ones have been of use."""
+    spare = sum(one.ready for one in fresh) + len(stale) - wanted
+    cramped = any(one.cramped for one in fresh)
+    return min(len(stale), max(0, spare + cramped))
 
 
 def _least_useful_first(one: Waiting) -> tuple[bool, str]:

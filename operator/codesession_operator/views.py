@@ -38,6 +38,8 @@ class PodView(Seen):
     ready: bool
     finished_at: datetime | None
     """When it ended for good; a pod never starts again (restartPolicy Never)."""
+    gone_by: datetime | None
+    """When it should be gone, if it is being deleted."""
     trouble: SessionReason
     """Why it is not ready, in a session's terms; meaningless when it is."""
     message: str
@@ -52,11 +54,13 @@ class PolicyView(Seen):
 def pod_view(obj: Object) -> PodView:
     status = obj.get("status", {})
     trouble, message = _trouble(status)
+    gone_by = obj["metadata"].get("deletionTimestamp")
     return PodView(
         *_identity(obj),
         template=obj["metadata"].get("labels", {}).get(labels.TEMPLATE, ""),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", [])),
         finished_at=_finished_at(obj, status),
+        gone_by=None if gone_by is None else datetime.fromisoformat(gone_by),
         trouble=trouble,
         message=message[:_MESSAGE],
     )
@@ -98,11 +102,15 @@ def _trouble(status: Object) -> tuple[SessionReason, str]:
     if status.get("phase") in ("Failed", "Succeeded"):
         return SessionReason.POD_FAILED, _end(status)
     for condition in status.get("conditions", []):
+        if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
+            return SessionReason.POD_LOST, f"{condition.get('reason')}: {condition.get('message', '')}"
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             return _unschedulable(condition.get("message", ""))
     waiting = _containers(status)[0].get("state", {}).get("waiting", {})
     if waiting.get("reason") in _PULL_FAILURES:
         return SessionReason.IMAGE_PULL_FAILED, f"{waiting['reason']}: {waiting.get('message', '')}"
+    if _containers(status)[0].get("started"):
+        return SessionReason.POD_PENDING, "the sandbox was ready and is not: its node may be lost"
     return SessionReason.POD_PENDING, waiting.get("message", "") or "the sandbox is starting"
 
 

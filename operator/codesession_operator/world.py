@@ -18,6 +18,7 @@ from codesession_crds.paths import (
 )
 from codesession_crds.session import CodeSession
 from codesession_operator.caches import Cache, SessionCache
+from codesession_operator.room import lacks_room
 from codesession_operator.views import (
     PodView,
     PolicyView,
@@ -63,6 +64,8 @@ class World:
         self.policies: Cache[PolicyView] = Cache()
         self.guarded: dict[str, int] = {}
         """The generation of each environment for which policy and limits are in place."""
+        self.last_heard: dict[Resource, float] = {}
+        """When the watch of a kind told something last, in seconds of the monotonic clock."""
         self.kinds = {
             CODE_SESSIONS: _Kind(self.sessions, CodeSession.model_validate, self._session_changed),
             CODE_ENVIRONMENTS: _Kind(
@@ -104,7 +107,7 @@ class World:
         for session in (old, new):
             if session is not None:
                 self.wake(session_key(session.name))
-        if old is None or new is None or old.spec.claim is None:
+        if old is None or new is None or old.spec.claim is None or lacks_room(old) != lacks_room(new):
             session = new or old
             assert session is not None
             self.wake(environment_key(session.spec.environment_ref.name))

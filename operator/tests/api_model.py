@@ -35,6 +35,7 @@ class ApiModel:
         self.pods_allowed = 10_000
         self.counts_sessions = True
         """Whether the quota controller has learned of the definitions."""
+        self.nodes_answer = True
         self._count = itertools.count(1)
 
     # --- as KubeClient
@@ -68,12 +69,20 @@ class ApiModel:
         return self.put({**obj, **{key: value for key, value in patch.items() if key != "metadata"}})
 
     async def delete(
-        self, path: str, *, uid: str | None = None, resource_version: str | None = None, propagation: str = ""
+        self,
+        path: str,
+        *,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        grace_seconds: int | None = None,
     ) -> Object:
         plural, name = _address(path)
         self.writes["delete", plural] += 1
         obj = self._existing(plural, name)
         self._check(obj, uid, resource_version)
+        if plural == "pods" and grace_seconds == 0:
+            self._forget(plural, name)
+            return copy.deepcopy(obj)
         return self.remove(plural, name) or {"kind": "Status", "status": "Success"}
 
     async def get(self, path: str) -> Object:
@@ -125,7 +134,7 @@ class ApiModel:
 
     def kubelet_stops(self) -> None:
         """Pods that are being deleted are gone, and then their volumes."""
-        for plural in ("pods", "persistentvolumeclaims"):
+        for plural in ("pods",) * self.nodes_answer + ("persistentvolumeclaims",):
             for obj in self.of(plural):
                 name = obj["metadata"]["name"]
                 in_use = plural == "persistentvolumeclaims" and ("pods", name) in self.objects
@@ -133,7 +142,7 @@ class ApiModel:
                     self._forget(plural, name)
 
     def kubelet_starts(self) -> None:
-        """Pods start that have their volume."""
+        """Pods start that have their volume, on a node that answers."""
         for pod in self.of("pods"):
             mounted = ("persistentvolumeclaims", pod["metadata"]["name"]) in self.objects
             if mounted and pod.get("status", {}).get("phase", "Pending") == "Pending":
@@ -152,6 +161,13 @@ class ApiModel:
             wanted = {owner["uid"] for owner in obj["metadata"].get("ownerReferences", [])}
             if wanted and not wanted & owners and (plural, name) in self.objects:
                 self.remove(plural, name)
+
+    def orphan(self, name: str) -> None:
+        """Somebody deletes a session without its children."""
+        for plural in ("pods", "persistentvolumeclaims"):
+            if child := self.objects.get((plural, name)):
+                self.put({**child, "metadata": child["metadata"] | {"ownerReferences": []}})
+        self.remove("codesessions", name)
 
     def passes(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

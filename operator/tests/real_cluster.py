@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ from codesession_crds.definitions import all_definitions
 from codesession_crds.errors import ApiStatusError
 from codesession_crds.model import API_VERSION, rfc3339
 from codesession_crds.names import new_id
-from codesession_crds.paths import CODE_ENVIRONMENTS, CODE_SESSIONS, Resource
+from codesession_crds.paths import CODE_ENVIRONMENTS, CODE_SESSIONS, PODS, Resource
 
 Object = dict[str, Any]
 IMAGE = "localhost/codesession-sandbox:dev"
@@ -68,6 +69,35 @@ class Cluster:
                     raise
             await asyncio.sleep(0.1)
 
+    async def claim(self, session: Object) -> None:
+        """As the API does it."""
+        now = datetime.now(UTC)
+        claim = {"tenant": "a" * 32, "principal": "b" * 32, "claimedAt": rfc3339(now)}
+        spec = {"claim": claim, "shutdownTime": rfc3339(now + timedelta(seconds=600))}
+        metadata = session["metadata"]
+        path = CODE_SESSIONS.path(self.namespace, metadata["name"])
+        await self.client.merge_patch(path, {"spec": spec}, resource_version=metadata["resourceVersion"])
+
+    @asynccontextmanager
+    async def pods_pretend(self) -> AsyncIterator[None]:
+        """Pods that no node takes say that they are ready, as long as the block runs."""
+
+        async def pretend() -> None:
+            ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+            async for event in self.client.watch(PODS.path(self.namespace)):
+                for pod in event.items if event.type == "LISTED" else (event.object,):
+                    if event.type != "DELETED" and pod["status"]["phase"] == "Pending":
+                        path = PODS.path(self.namespace, pod["metadata"]["name"], "status")
+                        with contextlib.suppress(ApiStatusError):
+                            await self.client.merge_patch(path, {"status": ready})
+
+        pretending = asyncio.create_task(pretend())
+        try:
+            yield
+        finally:
+            pretending.cancel()
+            await asyncio.wait([pretending])
+
     async def all(self, resource: Resource) -> list[Object]:
         items, _ = await self.client.list(resource.path(self.namespace))
         return items
@@ -113,7 +143,7 @@ class Process:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "codesession_operator", env=self._environment
         )
-        await self.answers("readyz", 200, within=60)
+        await self.answers("readyz", 200, within=120)
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

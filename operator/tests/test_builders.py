@@ -115,9 +115,15 @@ def test_the_runner_learns_its_limits(make: Any) -> None:
     told = variables(pod(make.session(), make.environment(limits={"runSeconds": 7}, languages=["py", "r"])))
     assert told["CODESESSION_RUN_SECONDS"] == "7"
     assert told["CODESESSION_LANGUAGES"] == "py,r"
-    assert told["CODESESSION_MEMORY_BYTES"] == str(2**30 * 4 // 5)
+    assert told["CODESESSION_MEMORY_BYTES"] == str(2**30 * 3 // 4)
+    assert told["CODESESSION_MEMORY_DIRECTORIES"] == "/tmp,/dev/shm"
     assert told["CODESESSION_WORKSPACE"] == "/mnt/data"
     assert told["HOME"] == "/tmp"
+
+
+def test_a_workspace_in_memory_counts_as_memory(make: Any) -> None:
+    told = variables(pod(make.session(), make.environment(**ENVIRONMENTS["memory"])))
+    assert told["CODESESSION_MEMORY_DIRECTORIES"].split(",")[-1] == "/mnt/data"
 
 
 @pytest.mark.parametrize(("cpu", "threads"), [("250m", "1"), ("1", "1"), ("2500m", "2"), ("4", "4")])
@@ -139,10 +145,28 @@ def test_what_differs_between_environments(make: Any) -> None:
     assert "runtimeClassName" not in spec("runc")
     assert spec("gpu")["nodeSelector"] == {"gpu": "yes", "pool": "a"}
     assert spec("gpu")["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    assert spec("tolerant")["tolerations"] == [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}]
+    assert spec("tolerant")["tolerations"][0] == {"key": "spot", "operator": "Exists", "effect": "NoSchedule"}
     assert spec("shared")["containers"][0]["volumeMounts"][-1]["readOnly"] is True
     assert spec("plain")["dnsPolicy"] == "None"
     assert spec("allowed")["dnsPolicy"] == "ClusterFirst"
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ([], {"not-ready": 30, "unreachable": 30}),
+        ([{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}], {"unreachable": 30}),
+        ([{"operator": "Exists"}], {}),
+        ([{"operator": "Exists", "effect": "NoSchedule"}], {"not-ready": 30, "unreachable": 30}),
+    ],
+)
+def test_a_lost_node_is_given_up_unless_told_otherwise(
+    make: Any, said: list[Object], seconds: dict[str, int]
+) -> None:
+    spec = pod(make.session(), make.environment(tolerations=said))["spec"]
+    added = spec["tolerations"][len(said) :] if said else spec["tolerations"]
+    assert {one["key"].rpartition("/")[2]: one["tolerationSeconds"] for one in added} == seconds
+    assert all((one["operator"], one["effect"]) == ("Exists", "NoExecute") for one in added)
 
 
 def test_a_template_names_what_pods_are_made_of(make: Any) -> None:

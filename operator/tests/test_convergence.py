@@ -45,6 +45,19 @@ def mode(value: str) -> Callable[[OperatorModel], None]:
     return change
 
 
+def nodes(answer: bool) -> Callable[[OperatorModel], None]:
+    def change(operator: OperatorModel) -> None:
+        operator.api.nodes_answer = answer
+
+    return change
+
+
+def orphan_one(operator: OperatorModel) -> None:
+    names = [one["metadata"]["name"] for one in operator.api.sessions()]
+    if spare := [name for name in names if name != NAME]:
+        operator.api.orphan(spare[0])
+
+
 def quota(pods: int) -> Callable[[OperatorModel], None]:
     def change(operator: OperatorModel) -> None:
         operator.api.pods_allowed = pods
@@ -65,6 +78,9 @@ HAPPENINGS: dict[str, Callable[[OperatorModel], None]] = {
     "the environment returns": environment_returns,
     "the image changes": image_changes,
     "garbage is collected": lambda operator: operator.api.collect_garbage(),
+    "nodes are lost": nodes(False),
+    "nodes are back": nodes(True),
+    "a session is deleted without its children": orphan_one,
     "suspend": mode("Suspended"),
     "resume": mode("Running"),
     "quota is full": quota(1),

@@ -16,6 +16,7 @@ from yarl import URL
 
 from codesession_crds import labels
 from codesession_crds.model import rfc3339
+from codesession_crds.names import new_id
 from codesession_crds.paths import (
     CODE_ENVIRONMENTS,
     CODE_SESSIONS,
@@ -25,6 +26,11 @@ from codesession_crds.paths import (
     RESOURCE_QUOTAS,
     VOLUME_CLAIMS,
 )
+from codesession_operator.actions import Deletion
+from codesession_operator.clock import utc_now
+from codesession_operator.executor import Executor
+from codesession_operator.world import World
+from e2e.targets import kubectl
 from tests.real_cluster import Cluster, Process, namespace
 from tests.wire import Wire
 
@@ -45,6 +51,15 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def operator(cluster: Cluster) -> AsyncIterator[Process]:
+    process = Process(cluster.namespace)
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest.fixture
+async def other(cluster: Cluster) -> AsyncIterator[Process]:
+    """Another operator of the same namespace."""
     process = Process(cluster.namespace)
     await process.start()
     yield process
@@ -159,12 +174,8 @@ async def test_the_pool_reaches_its_size_and_stays_there(cluster: Cluster, opera
     await operator.start()
     assert len(seen) == 3
 
-    now = datetime.now(UTC)
-    claim = {"tenant": "a" * 32, "principal": "b" * 32, "claimedAt": rfc3339(now)}
-    spec = {"claim": claim, "shutdownTime": rfc3339(now + timedelta(seconds=600))}
     claimed = warm[0]["metadata"]
-    path = CODE_SESSIONS.path(cluster.namespace, claimed["name"])
-    await cluster.client.merge_patch(path, {"spec": spec}, resource_version=claimed["resourceVersion"])
+    await cluster.claim(warm[0])
     await cluster.until(CODE_SESSIONS, lambda found: len(found) == 4 and all_ready(found))
 
     environment = CODE_ENVIRONMENTS.path(cluster.namespace, "default")
@@ -175,6 +186,105 @@ async def test_the_pool_reaches_its_size_and_stays_there(cluster: Cluster, opera
     assert len(seen) == 4
     counting.cancel()
     await asyncio.wait([counting])
+
+
+NOWHERE = {"nodeSelector": {"there-is": "no-such-node"}}
+RESTRICTED: Object = {
+    "automountServiceAccountToken": False,
+    "securityContext": {"runAsNonRoot": True, "runAsUser": 1, "seccompProfile": {"type": "RuntimeDefault"}},
+}
+CONTAINER: Object = {
+    "name": "any",
+    "image": "any",
+    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+}
+
+
+def names(objects: list[Object]) -> set[str]:
+    return {obj["metadata"]["name"] for obj in objects}
+
+
+def unclaimed(sessions: list[Object]) -> list[Object]:
+    return [one for one in sessions if "claim" not in one["spec"]]
+
+
+async def test_two_operators_at_once_make_nothing_twice_and_lose_nothing(
+    cluster: Cluster, operator: Process, other: Process
+) -> None:
+    """While sessions come, are claimed and go, and pods are lost."""
+    async with cluster.pods_pretend():
+        await cluster.environment(warmPool={"replicas": 3, "maxRefillPerMinute": 600}, **NOWHERE)
+        mine = [await cluster.session() for _ in range(4)]
+        warm = await cluster.until(
+            CODE_SESSIONS, lambda found: len(unclaimed(found)) == 3 and all_ready(found)
+        )
+        mine += await asyncio.gather(*(cluster.session() for _ in range(8)))
+        taken, lost, gone = unclaimed(warm)[:2], mine[:3], mine[3:6]
+        await asyncio.gather(
+            *(cluster.claim(one) for one in taken),
+            *(cluster.client.delete(PODS.path(cluster.namespace, name)) for name in lost),
+            *(cluster.client.delete(CODE_SESSIONS.path(cluster.namespace, name)) for name in gone),
+        )
+        owned = (set(mine) | names(taken)) - set(gone)
+
+        def settled(found: list[Object]) -> bool:
+            spare = unclaimed(found)
+            return all_ready(found) and len(spare) == 3 and names(found) - names(spare) == owned
+
+        sessions = await cluster.until(CODE_SESSIONS, settled)
+        restarts = {one["metadata"]["name"]: one["status"]["restartCount"] for one in sessions}
+        assert {name for name, count in restarts.items() if count} == set(lost)
+        assert set(restarts.values()) == {0, 1}
+        for resource in (PODS, VOLUME_CLAIMS):
+            children = await cluster.until(resource, lambda found: names(found) == names(sessions))
+            owners = {one["metadata"]["ownerReferences"][0]["uid"] for one in children}
+            assert owners == {one["metadata"]["uid"] for one in sessions}
+        # Each hears of all of it once more, and finds nothing to do.
+        for process in (operator, other):
+            await process.stop(signal.SIGKILL)
+        versions = {one["metadata"]["resourceVersion"] for one in await cluster.all(CODE_SESSIONS)}
+        await asyncio.gather(operator.start(), other.start())
+        assert await operator.writes() + await other.writes() == 0
+        after = {one["metadata"]["resourceVersion"] for one in await cluster.all(CODE_SESSIONS)}
+        assert after == versions
+
+
+async def test_a_pod_that_no_node_lets_go_of_is_removed(cluster: Cluster) -> None:
+    """It has a node that does not answer, as after a power cut."""
+    node = f"lost-{cluster.namespace[-8:]}"
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": new_id()},
+        "spec": {"nodeName": node, "containers": [CONTAINER], **RESTRICTED},
+    }
+    made = (await cluster.client.create(PODS.path(cluster.namespace), pod, field_manager="test"))["metadata"]
+    stuck = await cluster.client.delete(PODS.path(cluster.namespace, made["name"]))
+    assert stuck["metadata"]["deletionTimestamp"]
+    assert names(await cluster.all(PODS)) == {made["name"]}
+    executor = Executor(cluster.client, World(lambda _: None), cluster.namespace, utc_now)
+    assert await executor.delete(Deletion(PODS, made["name"], made["uid"], force=True))
+    assert await cluster.all(PODS) == []
+
+
+async def test_a_session_is_waited_for_and_seen_at_a_glance(cluster: Cluster, operator: Process) -> None:
+    async with cluster.pods_pretend():
+        await cluster.environment(**NOWHERE)
+        name = await cluster.session()
+        wait = ("--for=condition=Ready", "--timeout=60s", f"cses/{name}")
+        await asyncio.to_thread(kubectl.out, "wait", "-n", cluster.namespace, *wait)
+        path = CODE_SESSIONS.path(cluster.namespace, name)
+        await cluster.client.merge_patch(path, {"spec": {"operatingMode": "Suspended"}})
+        wait = ("--for=jsonpath={.status.phase}=Suspended", "--timeout=60s", f"cses/{name}")
+        await asyncio.to_thread(kubectl.out, "wait", "-n", cluster.namespace, *wait)
+        (volume,) = await cluster.all(VOLUME_CLAIMS)
+        await cluster.client.merge_patch(path, {"spec": {"operatingMode": "Running"}})
+        await cluster.until(CODE_SESSIONS, all_ready)
+        assert await cluster.all(VOLUME_CLAIMS) == [volume]
+        table = await asyncio.to_thread(kubectl.out, "get", "cses", "-n", cluster.namespace)
+    head, row = (line.split() for line in table.splitlines())
+    assert head == ["NAME", "ENVIRONMENT", "PHASE", "CLAIMED", "REASON", "SHUTDOWN", "AGE"]
+    assert row[:3] + row[4:5] == [name, "default", "Ready", "Ready"]
 
 
 async def test_a_policy_that_is_deleted_comes_back(cluster: Cluster, operator: Process) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from codesession_crds.conditions import SessionReason
 from codesession_operator.actions import NOTHING, Actions
-from codesession_operator.plan import ORPHAN_SECONDS, Observed, Refusal, plan
+from codesession_operator.plan import FORCE_SECONDS, ORPHAN_SECONDS, Observed, Refusal, plan
 from codesession_operator.views import Seen, pod_view
 
 Object = dict[str, Any]
@@ -161,7 +161,7 @@ def test_a_claimed_session_whose_pod_failed_gets_another(make: Any, observed: An
     assert "OOMKilled" in second.notice.message
     assert not second.changes_objects
     waiting = make.session(status=status("PodFailed", None, 1))
-    assert plan(observed(waiting, going), make.now, MAX) == Actions(requeue_after=3600.0)
+    assert plan(observed(waiting, going), make.now, MAX) == Actions(requeue_after=float(FORCE_SECONDS))
     third = plan(observed(waiting), make.now, MAX)
     assert kinds(third) == ["Pod"]
     starting = plan(observed(waiting, make.pod(uid="new")), make.now, MAX)
@@ -179,6 +179,47 @@ def test_a_claimed_session_whose_pod_is_lost_says_so_first(make: Any, observed: 
     actions = plan(observed(make.session(status=status("Ready")), pod), make.now, MAX)
     assert told(actions) == ("Pending", "PodLost", None, 1)
     assert not actions.changes_objects
+
+
+def test_what_ended_a_pod_is_told(make: Any, observed: Any) -> None:
+    evicted = [
+        {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "DeletionByTaintManager",
+            "message": "Taint manager: deleting due to NoExecute taint",
+        }
+    ]
+    pod = make.pod(phase="Running", conditions=evicted)
+    pod["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:00Z"
+    actions = plan(observed(make.session(status=status("Ready")), pod), make.now, MAX)
+    assert told(actions) == ("Pending", "PodLost", None, 1)
+    assert actions.notice is not None
+    assert actions.notice.message.startswith("DeletionByTaintManager: ")
+
+
+@pytest.mark.parametrize("mode", ["Running", "Suspended"])
+@pytest.mark.parametrize("deleting", [False, True])
+def test_a_pod_whose_node_does_not_let_go_is_removed(
+    make: Any, observed: Any, mode: str, deleting: bool
+) -> None:
+    metadata = {"deletionTimestamp": "2026-11-21T12:00:00Z"} if deleting else {}
+    session = make.session(status=status("PodLost", None, 1), metadata=metadata, operatingMode=mode)
+    pod = make.pod()
+    pod["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:02Z"
+    before = plan(observed(session, pod), make.now, MAX)
+    assert (before.delete, before.requeue_after) == ((), FORCE_SECONDS + 2.0)
+    (deletion,) = plan(observed(session, pod), make.now + timedelta(seconds=62), MAX).delete
+    assert (deletion.name, deletion.uid, deletion.force) == (make.name, "pod-uid", True)
+
+
+def test_giving_up_is_told(make: Any, observed: Any) -> None:
+    failing = make.session(status=status("PodFailed", "pod-uid", MAX))
+    actions = plan(observed(failing, make.pod(**FAILED)), make.now, MAX)
+    assert actions.notice is not None
+    assert actions.notice.message == "given up: OOMKilled, exit code 137"
+    given_up = make.session(status=status("PodFailed", "pod-uid", MAX, phase="Failed"))
+    assert plan(observed(given_up, make.pod(**FAILED)), make.now, MAX) == Actions(requeue_after=3600.0)
 
 
 def test_replacements_come_ever_later(make: Any, observed: Any) -> None:

@@ -12,11 +12,23 @@ from codesession_operator.pool import Refill, Waiting, plan_pool
 PLENTY = 1000
 
 
+NO_ROOM = {
+    "conditions": [
+        {"status": "False", "reason": "QuotaExceeded", "lastTransitionTime": "2026-11-21T12:00:00Z"}
+    ]
+}
+
+
 def waiting(make: Any, flags: str) -> list[Waiting]:
-    """One unclaimed session per letter: R ready, p pending; s stale and ready, t stale and pending."""
+    """One unclaimed session per letter: R ready, p pending, q pending for want of room; s stale and ready, t
+    stale and pending."""
     return [
         Waiting(
-            make.session(claimed=False, metadata={"name": f"{chr(97 + index)}{'0' * 20}"}),
+            make.session(
+                claimed=False,
+                metadata={"name": f"{chr(97 + index)}{'0' * 20}"},
+                status=NO_ROOM if flag == "q" else None,
+            ),
             ready=flag in "Rs",
             stale=flag in "st",
         )
@@ -39,12 +51,29 @@ def waiting(make: Any, flags: str) -> list[Waiting]:
         (2, "ppss", 0, ""),
         (2, "tt", 2, ""),
         (3, "Rt", 2, ""),
+        (2, "qq", 0, ""),
+        (2, "qqss", 0, "c"),  # a new image where there is no room for both: one at a time
+        (2, "qqs", 0, ""),
+        (2, "Rqs", 0, "c"),
+        (2, "pqs", 0, ""),
+        (1, "qs", 0, "b"),
+        (3, "Rqqss", 0, "d"),
     ],
 )
 def test_towards_what_is_wanted(make: Any, wanted: int, present: str, create: int, delete: str) -> None:
     environment = make.environment(warmPool={"replicas": wanted})
     plan = plan_pool(environment, waiting(make, present), PLENTY)
     assert (plan.create, "".join(session.name[0] for session in plan.delete)) == (create, delete)
+
+
+@pytest.mark.parametrize(
+    ("present", "delete"), [("", ""), ("RR", ""), ("Rp", "b"), ("qp", "ab"), ("Rst", "c"), ("RRRp", "d")]
+)
+def test_while_somebody_waits_the_pool_makes_room(make: Any, present: str, delete: str) -> None:
+    environment = make.environment(warmPool={"replicas": 3})
+    plan = plan_pool(environment, waiting(make, present), PLENTY, yields=True)
+    assert plan.create == 0
+    assert {session.name[0] for session in plan.delete} == set(delete)
 
 
 @given(wanted=st.integers(0, 8), present=st.text("Rpst", max_size=12), allowance=st.integers(0, 5))

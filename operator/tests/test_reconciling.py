@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from codesession_crds.paths import CODE_SESSIONS
+from codesession_operator.plan import FORCE_SECONDS
 from codesession_operator.world import environment_key
 from tests.api_model import ApiModel
 from tests.operator_model import OperatorModel
@@ -255,3 +257,112 @@ async def test_a_quota_that_nobody_counts_is_brought_to_notice(
     operator.passes(3600)
     await operator.settle()
     assert api.writes.total() == 0
+
+
+async def test_room_is_given_in_the_order_of_asking(api: ApiModel, operator: OperatorModel) -> None:
+    """And whoever waits behind others does not ask."""
+    operator.environment()
+    api.pods_allowed = 1
+    names = [letter * 21 for letter in "abcd"]
+    for name in names:
+        operator.session(name)
+        await operator.settle(1)
+    assert [pod["metadata"]["name"] for pod in api.pods()] == names[:1]
+    assert {condition(one)["reason"] for one in api.sessions()[1:]} == {"QuotaExceeded"}
+    api.writes.clear()
+    for _ in range(6):
+        operator.passes(5)
+        await operator.work()
+    assert api.writes == {("create", "pods"): 6}
+    for name, following in itertools.pairwise(names):
+        api.remove("codesessions", name)
+        for _ in range(3):
+            api.collect_garbage()
+            api.kubelet_stops()
+            operator.hear()
+            await operator.work()
+        assert [pod["metadata"]["name"] for pod in api.pods()] == [following]
+
+
+async def test_a_pool_that_starts_makes_room_for_who_waits(api: ApiModel, operator: OperatorModel) -> None:
+    operator.environment(replicas=2)
+    api.pods_allowed = 2
+    operator.hear()
+    await operator.work()
+    assert len(api.pods()) == 2
+    operator.session()
+    for _ in range(4):
+        operator.hear()
+        await operator.work()
+        api.collect_garbage()
+        api.kubelet_stops()
+    assert NAME in {pod["metadata"]["name"] for pod in api.pods()}
+    await operator.settle()
+    assert api.objects["codesessions", NAME]["status"]["phase"] == "Ready"
+    assert len(api.sessions()) == 3
+
+
+async def test_a_new_image_where_there_is_no_room_for_both(api: ApiModel, operator: OperatorModel) -> None:
+    operator.environment(replicas=2)
+    api.pods_allowed = 2
+    await operator.settle()
+    operator.change("codeenvironments", "default", image="i:2")
+    await operator.settle()
+    assert [pod["spec"]["containers"][0]["image"] for pod in api.pods()] == ["i:2", "i:2"]
+
+
+async def test_claimed_sessions_keep_their_pods_when_the_image_changes(
+    api: ApiModel, operator: OperatorModel
+) -> None:
+    operator.environment()
+    operator.session()
+    await operator.settle()
+    (before,) = api.pods()
+    operator.change("codeenvironments", "default", image="i:2")
+    await operator.settle()
+    assert api.pods() == [before]
+
+
+async def test_a_pod_on_a_lost_node_is_replaced(api: ApiModel, operator: OperatorModel) -> None:
+    operator.environment()
+    operator.session()
+    await operator.settle()
+    (first,), (volume,) = api.pods(), api.volumes()
+    api.nodes_answer = False
+    api.remove("pods", NAME)
+    for _ in range(3):
+        operator.hear()
+        await operator.work()
+    assert condition(api.objects["codesessions", NAME])["reason"] == "PodLost"
+    await operator.settle(FORCE_SECONDS // 5 + 3)
+    (second,) = api.pods()
+    assert second["metadata"]["uid"] != first["metadata"]["uid"]
+    assert api.objects["codesessions", NAME]["status"]["phase"] == "Ready"
+    assert api.volumes() == [volume]
+
+
+async def test_orphans_are_removed_by_the_next_process(api: ApiModel, operator: OperatorModel) -> None:
+    operator.environment()
+    operator.session()
+    await operator.settle()
+    api.orphan(NAME)
+    operator.restart()
+    await operator.work()
+    assert (len(api.pods()), len(api.volumes())) == (1, 1)
+    await operator.settle()
+    assert (api.pods(), api.volumes()) == ([], [])
+
+
+async def test_a_session_not_heard_of_makes_no_orphans(api: ApiModel, operator: OperatorModel) -> None:
+    operator.environment()
+    operator.session()
+    await operator.settle()
+    session = operator.world.sessions.get(NAME)
+    assert session is not None
+    operator.world.gone(CODE_SESSIONS, NAME, session.uid)
+    operator.passes(600)
+    await operator.work()
+    operator.passes(600)
+    await operator.work()
+    assert len(api.pods()) == 1
+    assert operator.world.sessions.get(NAME) == session

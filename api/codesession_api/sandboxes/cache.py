@@ -33,7 +33,8 @@ class Cache(Generic[Item]):
         self._client = client
         self._path = path
         self._parse = parse
-        self._items: dict[str, Item] = {}
+        self._items: dict[str, Item]
+        self._clear()
         self._changed = asyncio.Event()
 
     def get(self, name: str) -> Item | None:
@@ -59,20 +60,31 @@ class Cache(Generic[Item]):
 
     def learn(self, item: Item) -> None:
         """Take in what an answer of the API server said; the watch will say it too."""
-        self._items[item.name] = item
+        self._put(item)
         self._announce()
 
     def _take_in(self, event: WatchEvent) -> None:
         if event.type == "LISTED":
             self.failure = None
-            self._items = {item.name: item for item in map(self._parse, event.items)}
+            self._clear()
+            for listed in event.items:
+                self._put(self._parse(listed))
         else:
             item = self._parse(event.object)
             if event.type == "DELETED":
-                self._items.pop(item.name, None)
+                self._remove(item.name)
             else:
-                self._items[item.name] = item
+                self._put(item)
         self._announce()
+
+    def _clear(self) -> None:
+        self._items = {}
+
+    def _put(self, item: Item) -> None:
+        self._items[item.name] = item
+
+    def _remove(self, name: str) -> None:
+        self._items.pop(name, None)
 
     def _announce(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -14,6 +14,9 @@ from codesession_crds.model import API_VERSION
 
 Manifest = dict[str, Any]
 
+_SAMPLE = 64
+"""A pool may be of thousands, and a claim needs but one."""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
@@ -45,6 +48,11 @@ class SessionView:
         """Ready for its first owner."""
         return self.ready and self.owner is None
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether it has to wait until others end."""
+        return self.reason in ("QuotaExceeded", "Unschedulable")
+
     def expired(self, now: datetime) -> bool:
         return self.shutdown_time is not None and self.shutdown_time <= now
 
@@ -72,20 +80,32 @@ def parse_session(manifest: Mapping[str, Any]) -> SessionView:
 
 
 def candidates(
-    sessions: Iterable[SessionView],
-    environment: str,
+    warm: Mapping[str, SessionView],
+    near: Iterable[str],
     *,
-    taken: Container[str],
-    dialled: Callable[[str], bool],
+    but: Container[str],
     shuffle: Callable[[list[SessionView]], None] = random.shuffle,
 ) -> list[SessionView]:
-    """Sessions to try, best first: those that this replica has a stream to, each group in random order so
-    that replicas seldom meet; none that this replica is trying already."""
-    warm = [
-        view for view in sessions if view.warm and view.environment == environment and view.name not in taken
-    ]
-    shuffle(warm)
-    return sorted(warm, key=lambda view: not dialled(view.name))
+    """Sessions to try, best first: those that are `near`, for there is a stream to them, then some others,
+    each group in random order so that replicas seldom meet. Empty only if there is none `but` those to leave
+    out."""
+    first = [warm[name] for name in near if name in warm and name not in but]
+    others = list(warm.values())
+    if len(others) > _SAMPLE:
+        others = random.sample(others, _SAMPLE)
+    rest = _others(others, first, but)
+    if not first and not rest:
+        rest = _others(warm.values(), first, but)
+    shuffle(first)
+    shuffle(rest)
+    return first + rest
+
+
+def _others(
+    views: Iterable[SessionView], first: Iterable[SessionView], but: Container[str]
+) -> list[SessionView]:
+    tried = {view.name for view in first}
+    return [view for view in views if view.name not in tried and view.name not in but]
 
 
 def hinted(

@@ -19,10 +19,15 @@ class EnvironmentView:
     name: str
     isolation: str = "none"
     idle: timedelta = timedelta(seconds=Lifetimes().idle_seconds)
+    one_shot_idle: timedelta = timedelta(seconds=Lifetimes().one_shot_idle_seconds)
     max_lifetime: timedelta = timedelta(seconds=Lifetimes().absolute_seconds)
     limits: LimitsSpec = field(default_factory=LimitsSpec)
     fault: str | None = None
     """Why the operator says that it is not ready."""
+
+    def idle_of_one_shot(self, run_seconds: float) -> timedelta:
+        """How long a session of one run lives from its claim on, if it is not sought again."""
+        return min(self.idle, self.one_shot_idle + timedelta(seconds=run_seconds))
 
     def limits_within(self, most: Limits) -> Limits:
         """Its limits, each at most the API's own."""
@@ -41,6 +46,7 @@ def parse_environment(manifest: Mapping[str, Any]) -> EnvironmentView:
         name=manifest["metadata"]["name"],
         isolation="gvisor" if "gvisor" in spec.runtime_class_name else spec.runtime_class_name or "none",
         idle=timedelta(seconds=spec.session.idle_seconds),
+        one_shot_idle=timedelta(seconds=spec.session.one_shot_idle_seconds),
         max_lifetime=timedelta(seconds=spec.session.absolute_seconds),
         limits=spec.limits,
         fault=f"{ready.reason}: {ready.message}" if ready and ready.status == "False" else None,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 
 from codesession_api.errors import SandboxLost
-from codesession_api.sandboxes.cache import Cache
-from codesession_api.sandboxes.claims import SessionView
 from codesession_api.sandboxes.connection import ConnectionLost
 from codesession_api.sandboxes.dialer import Dialer, PodRef
+from codesession_api.sandboxes.sessions import SessionCache
 
 AHEAD = 8
 _SWEEP_SECONDS = 15.0
@@ -23,25 +23,25 @@ class Keeper:
     """`work` must be running. A claim that finds a stream open saves the 60 ms of an exec."""
 
     def __init__(
-        self, sessions: Cache[SessionView], dialer: Dialer, environment: str, *, ahead: int = AHEAD
+        self, sessions: SessionCache, dialer: Dialer, environment: str, *, ahead: int = AHEAD
     ) -> None:
         self._sessions = sessions
         self._dialer = dialer
         self._environment = environment
         self._ahead = ahead
+        self._kept: list[PodRef] = []
         self._dials: dict[PodRef, asyncio.Task[None]] = {}
         self._loop = asyncio.get_running_loop()
 
-    def dialled(self, name: str) -> bool:
-        """Whether there is a stream to a session's pod."""
-        view = self._sessions.get(name)
-        return view is not None and self._dialer.holds(PodRef(view.pod, view.pod_uid))
+    def near(self) -> list[str]:
+        """The warm sessions that there is a stream to."""
+        return [pod.name for pod in self._kept if self._dialer.holds(pod)]
 
     async def work(self) -> None:
         """For ever: on every change, and every few seconds without one."""
         while True:
             changed = asyncio.ensure_future(self._sessions.changed())
-            ahead = self._warm()
+            ahead = self._kept = self._warm()
             for pod in ahead:
                 if pod not in self._dials and not self._dialer.holds(pod):
                     self._dials[pod] = self._loop.create_task(self._dial(pod))
@@ -60,11 +60,9 @@ class Keeper:
 
     def _warm(self) -> list[PodRef]:
         """The pods to hold streams to; the same ones from one time to the next."""
-        warm = [
-            view for view in self._sessions.items() if view.warm and view.environment == self._environment
-        ]
-        warm.sort(key=lambda view: view.name)
-        return [PodRef(view.pod, view.pod_uid) for view in warm[: self._ahead]]
+        warm = self._sessions.warm(self._environment)
+        first = (warm[name] for name in heapq.nsmallest(self._ahead, warm))
+        return [PodRef(view.pod, view.pod_uid) for view in first]
 
     async def _dial(self, pod: PodRef) -> None:
         try:

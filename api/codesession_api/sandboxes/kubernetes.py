@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from codesession_api import metrics
 from codesession_api.errors import SandboxesBusy, SandboxesUnavailable
 from codesession_api.ports import Principal, Sandbox, Sandboxes
 from codesession_api.sandboxes import claims
@@ -22,6 +24,7 @@ from codesession_api.sandboxes.dialer import Dialer, PodRef
 from codesession_api.sandboxes.environments import EnvironmentView, parse_environment
 from codesession_api.sandboxes.keeper import Keeper
 from codesession_api.sandboxes.session import Limits, Session
+from codesession_api.sandboxes.sessions import SessionCache
 from codesession_api.settings import Settings
 from codesession_crds.client import KubeClient
 from codesession_crds.connection import NoClusterError
@@ -56,13 +59,26 @@ class _PodLine:
         return await self.dialer.connect(self.pod)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What somebody asks for."""
+
+    environment: EnvironmentView
+    principal: Principal
+    idle: timedelta
+    hint: str | None
+
+    def claim(self, max_lifetime: timedelta) -> claims.Manifest:
+        return claims.claim_of(self.principal, _now(), self.idle, max_lifetime, self.hint)
+
+
 class KubernetesSandboxes:
     """Made by `open_kubernetes`."""
 
     def __init__(self, client: KubeClient, settings: Settings) -> None:
         self._client = client
         self._settings = settings
-        self._sessions = Cache(client, self._path(), claims.parse_session)
+        self._sessions = SessionCache(client, self._path(), claims.parse_session)
         environments = CODE_ENVIRONMENTS.path(settings.namespace)
         self._environments = Cache(client, environments, parse_environment)
         self._dialer = Dialer(client, settings.namespace)
@@ -104,13 +120,20 @@ class KubernetesSandboxes:
                 return found
         return None
 
-    async def claim(self, principal: Principal, hint: str | None = None) -> Sandbox:
+    async def claim(
+        self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
+    ) -> Sandbox:
         environment = self._environments.get(self._settings.environment)
         if environment is None:
             raise SandboxesUnavailable(f"there is no CodeEnvironment {self._settings.environment}")
-        view = await self._claim_warm(principal, environment, hint)
-        if view is None:
-            view = await self._claim_new(principal, environment, hint)
+        idle = environment.idle
+        if one_shot:
+            idle = environment.idle_of_one_shot(environment.limits_within(self._limits()).run_seconds)
+        wanted = _Wanted(environment, principal, idle, hint)
+        begun = time.perf_counter()
+        warm = await self._claim_warm(wanted)
+        view = warm or await self._claim_new(wanted)
+        metrics.CLAIM_SECONDS.labels("hit" if warm else "miss").observe(time.perf_counter() - begun)
         return self._sandbox(view, environment)
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
@@ -195,32 +218,27 @@ class KubernetesSandboxes:
             self._sessions.learn(claims.parse_session(answer))
         return True
 
-    async def _claim_warm(
-        self, principal: Principal, environment: EnvironmentView, hint: str | None
-    ) -> SessionView | None:
-        views = claims.candidates(
-            self._sessions.items(), environment.name, taken=self._taken, dialled=self._keeper.dialled
-        )
-        for view in views:
-            # Others of this replica may have taken it while the last one was tried.
-            if view.name in self._taken:
-                continue
-            self._taken.add(view.name)
-            try:
-                if claimed := await self._try_claim(view, principal, environment, hint):
-                    return claimed
-            finally:
-                self._taken.discard(view.name)
+    async def _claim_warm(self, wanted: _Wanted) -> SessionView | None:
+        warm, lost = self._sessions.warm(wanted.environment.name), set[str]()
+        while views := claims.candidates(warm, self._keeper.near(), but=lost | self._taken):
+            for view in views:
+                # Others of this replica may have taken it while the last one was tried.
+                if view.name in self._taken:
+                    continue
+                self._taken.add(view.name)
+                try:
+                    if claimed := await self._try_claim(view, wanted):
+                        return claimed
+                finally:
+                    self._taken.discard(view.name)
+                lost.add(view.name)
         return None
 
-    async def _try_claim(
-        self, view: SessionView, principal: Principal, environment: EnvironmentView, hint: str | None
-    ) -> SessionView | None:
+    async def _try_claim(self, view: SessionView, wanted: _Wanted) -> SessionView | None:
         """None when the session is no longer what the cache said: another claim, an update, a deletion."""
-        claim = claims.claim_of(principal, _now(), environment.idle, view.max_lifetime, hint)
         try:
             answer = await self._client.merge_patch(
-                self._path(view.name), claim, resource_version=view.version
+                self._path(view.name), wanted.claim(view.max_lifetime), resource_version=view.version
             )
         except ApiStatusError as error:
             if error.conflict or error.not_found:
@@ -232,23 +250,23 @@ class KubernetesSandboxes:
         self._sessions.learn(claimed)
         return claimed
 
-    async def _claim_new(
-        self, principal: Principal, environment: EnvironmentView, hint: str | None
-    ) -> SessionView:
+    async def _claim_new(self, wanted: _Wanted) -> SessionView:
         """None is warm: make a session that is claimed from the start, and wait until it is ready."""
-        name = new_id()
-        claim = claims.claim_of(principal, _now(), environment.idle, environment.max_lifetime, hint)
-        manifest = claims.new_session(name, environment.name, claim, environment.max_lifetime)
+        name, lifetime = new_id(), wanted.environment.max_lifetime
+        manifest = claims.new_session(name, wanted.environment.name, wanted.claim(lifetime), lifetime)
         try:
             async with asyncio.timeout(self._settings.claim_timeout_seconds):
                 await self._create(manifest)
-                return await self._ready(name)
+                view = await self._ready(name, wanted)
         except TimeoutError:
             await self._abandon(name)
             raise SandboxesBusy(f"no sandbox within {self._settings.claim_timeout_seconds:g} s") from None
         except BaseException:
             await asyncio.shield(self._abandon(name))
             raise
+        if view.name != name:
+            await asyncio.shield(self._abandon(name))
+        return view
 
     async def _create(self, manifest: claims.Manifest) -> None:
         try:
@@ -261,7 +279,9 @@ class KubernetesSandboxes:
             raise SandboxesUnavailable(f"a session could not be created: {error}") from error
         self._sessions.learn(claims.parse_session(answer))
 
-    async def _ready(self, name: str) -> SessionView:
+    async def _ready(self, name: str, wanted: _Wanted) -> SessionView:
+        """That session, or a warm one that comes to be while that one waits for room: whoever came later and
+        would find it has waited less."""
         while True:
             # A list that is older than the session may just have replaced the cache.
             view = self._sessions.get(name) or await self._read(name)
@@ -271,6 +291,8 @@ class KubernetesSandboxes:
                 return view
             if view.phase == "Failed":
                 raise SandboxesUnavailable(f"the new session failed: {view.reason}")
+            if view.lacks_room and (other := await self._claim_warm(wanted)):
+                return other
             await self._sessions.changed()
 
     async def _abandon(self, name: str) -> None:

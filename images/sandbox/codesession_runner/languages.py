@@ -5,14 +5,20 @@ Compilers are told to be quick rather than thorough: a program runs once, second
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from codesession_runner import java
 
 DIRECTORY, WORKSPACE = "{dir}", "{workspace}"
 """In a word of a command: the private directory of the run, where its code is, and where it runs."""
+
+
+_PREPARED = "/opt/codesession"
+"""Where the image has what compilers would do for every program anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +74,20 @@ def _java(code: bytes) -> Commands:
     )
 
 
+def _classes() -> list[str]:
+    """javac's own classes as the image has them, linked beforehand."""
+    path = f"{_PREPARED}/javac.aot"
+    return [f"-XX:AOTCache={path}"] if Path(path).exists() else []
+
+
 # No file of counters in /tmp, and the collector that starts first. javac ends before better code would pay.
 _JVM = ("-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:MaxRAMPercentage=50")
-_JVM_COMPILER = tuple(f"-J{option}" for option in (*_JVM, "-XX:TieredStopAtLevel=1"))
+_JVM_COMPILER = tuple(f"-J{option}" for option in (*_JVM, "-XX:TieredStopAtLevel=1", *_classes()))
 
 _NATIVE = "{dir}/main"
 _HEADERS = "-iquote {workspace}"
+# The headers that most programs begin with, compiled beforehand; passed over where there are none.
+_COMPILED_HEADERS = f"-I {_PREPARED}/headers"
 
 KNOWN = (
     Language("py", _fixed("main.py")),
@@ -89,7 +103,12 @@ KNOWN = (
         linked=True,
     ),
     Language("c", _fixed("main.c", _NATIVE, f"gcc -std=gnu17 -O1 -pipe {_HEADERS} -o main main.c -lm")),
-    Language("cpp", _fixed("main.cpp", _NATIVE, f"g++ -std=gnu++20 -O1 -pipe {_HEADERS} -o main main.cpp")),
+    Language(
+        "cpp",
+        _fixed(
+            "main.cpp", _NATIVE, f"g++ -std=gnu++20 -O1 -pipe {_HEADERS} {_COMPILED_HEADERS} -o main main.cpp"
+        ),
+    ),
     Language("java", _java),
     Language("php", _fixed("main.php", "php -d display_errors=stderr -d log_errors=0 -f {dir}/main.php --")),
     Language(
@@ -108,6 +127,30 @@ KNOWN = (
 )
 
 NAMES = tuple(language.name for language in KNOWN)
+
+
+_LAST_WORDS = 8192
+"""Bytes: Node says more after it."""
+_OUT_OF_MEMORY = re.compile(
+    rb"""
+    heap\ out\ of\ memory | Array\ buffer\ allocation\ failed           # Node
+    | java\.lang\.OutOfMemoryError
+    | Allowed\ memory\ size\ of\ \d+\ bytes\ exhausted                   # PHP
+    | std::bad_alloc | memory\ allocation\ of\ \d+\ bytes\ failed        # C++, Rust
+    | runtime:\ (?:out\ of\ memory | cannot\ allocate\ memory)          # Go
+    | core\.exception\.OutOfMemoryError                                # D
+    | cannot\ allocate\ (?:memory\ block\ of\ size | vector\ of\ size)  # R
+    | MemoryError                                                     # a Python that bash has started
+    | [Oo]ut\ of\ memory | [Mm]emory\ exhausted | [Cc]annot\ allocate\ memory
+    """,
+    re.VERBOSE,
+)
+
+
+def says_out_of_memory(stderr: bytes | bytearray) -> bool:
+    """Whether a program that failed said at last that it had no memory: nothing else tells when a limit
+    refused it some, or its own runtime did."""
+    return _OUT_OF_MEMORY.search(stderr[-_LAST_WORDS:]) is not None
 
 
 def available(names: Iterable[str]) -> dict[str, Language]:
