@@ -84,25 +84,32 @@ def as_json(steps: Sequence[Step], machine: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-_COLUMNS = (
+def table(steps: Sequence[Step]) -> str:
+    """As docs/scale.md has it."""
+    programs = list(dict.fromkeys(name for step in steps for name in step.cpu))
+    rows = [_figures(step) for step in steps]
+    used = [_used(step, programs) for step in steps]
+    return "\n".join([*_rows(_FIGURES, rows), "", *_rows(("sessions", *programs), used)])
+
+
+_FIGURES = (
     "sessions",
-    "volumes",
-    "made/s",
-    "per CPU s",
-    "p50 s",
-    "p99 s",
-    "writes",
-    "idle/min",
-    "MB",
-    "restart s",
+    "made",
+    "made a second",
+    "a second of the operator's CPU",
+    "create to Ready p50, s",
+    "p99, s",
+    "writes a session",
+    "writes a minute, idle",
+    "memory, MB",
+    "after restart, MB",
+    "settled after, s",
+    "by CPU, s",
 )
 
 
-def table(steps: Sequence[Step]) -> str:
-    return "\n".join(["".join(f"{name:>11}" for name in _COLUMNS), *map(_line, steps)])
-
-
-def _line(step: Step) -> str:
+def _figures(step: Step) -> list[str]:
+    made = f"{step.created}" if step.workspace == EMPTY_DIR else f"{step.created} with volumes"
     figures = (
         step.rate,
         step.operator_rate,
@@ -110,8 +117,19 @@ def _line(step: Step) -> str:
         percentile(step.latencies, 99),
         step.writes.total() / step.created,
         step.idle_writes.total() / step.idle_seconds * 60,
-        max(step.rss["now"], step.restart_rss["now"]),
+        step.rss["now"],
+        step.restart_rss["now"],
         step.restart_seconds,
+        step.restart_cpu,
     )
-    volumes = step.created if step.workspace == CLAIM else 0
-    return f"{step.sessions:>11}{volumes:>11}" + "".join(f"{figure:>11.1f}" for figure in figures)
+    return [f"{step.sessions}", made, *(f"{figure:.1f}" for figure in figures)]
+
+
+def _used(step: Step, programs: Sequence[str]) -> list[str]:
+    """Milliseconds of processor time for each new session."""
+    used = (step.cpu.get(name, 0) / step.created * 1000 for name in programs)
+    return [f"{step.sessions}", *(f"{milliseconds:.1f}" for milliseconds in used)]
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]

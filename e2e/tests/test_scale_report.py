@@ -65,9 +65,19 @@ def test_every_sample_is_kept() -> None:
     assert step["writes"] == {"create pods": 200, "patch codesessions/status": 220}
 
 
-def test_the_table_has_a_line_for_each_size() -> None:
-    lines = report.table([replace(STEP, sessions=1_000), STEP]).splitlines()
-    assert [line.split()[0] for line in lines] == ["sessions", "1000", "10000"]
+def test_the_tables_have_a_line_for_each_size() -> None:
+    volumes = replace(STEP, sessions=10_100, created=100, workspace=report.CLAIM)
+    figures, used = report.table([STEP, volumes]).split("\n\n")
+    assert figures.splitlines()[2:] == [
+        "| 10000 | 200 | 50.0 | 200.0 | 0.2 | 0.4 | 2.1 | 2.0 | 150.0 | 160.0 | 6.0 | 5.0 |",
+        "| 10100 | 100 with volumes | 25.0 | 100.0 | 0.2 | 0.4 | 4.2 | 2.0 | 150.0 | 160.0 | 6.0 | 5.0 |",
+    ]
+    assert used.splitlines() == [
+        "| sessions | operator | etcd |",
+        "| --- | --- | --- |",
+        "| 10000 | 5.0 | 15.0 |",
+        "| 10100 | 10.0 | 30.0 |",
+    ]
 
 
 def _event(verb: str, resource: str, subresource: str | None = None) -> str:
