@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 PORT ?= 8000
 PYTHON ?= python3
+SIZES ?= 1000,3000,10000
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 # Most tests wait for processes and clocks: a few groups of them (conftest.py) at one time, each in its order.
@@ -15,7 +16,7 @@ PARALLEL_ON_CLUSTER := -n 2
 ON_CLUSTER := crds operator api charts e2e
 UNIT := crds operator api images charts docs e2e/cluster
 
-.PHONY: help run test check lint types unit contract e2e bench cluster cluster-down images crds manifests docs lock clean
+.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -51,6 +52,9 @@ e2e: .venv/.ready .node .root .go ## the real clients, faults and probes on a cl
 
 bench: .venv/.ready .root .go ## latency beside an exec per request, on the cluster; writes build/bench.json
 	@$(BIN)/python -m e2e.run -- $(BIN)/python -m e2e.bench
+
+bench-operator: .venv/.ready .root .go ## sessions a second, memory, restart and writes of the operator (SIZES); writes build/bench-operator.json
+	@$(BIN)/python -m e2e.scale --sizes $(SIZES)
 
 cluster: .venv/.ready .root .go ## a cluster with gVisor on this machine, left running
 	@$(BIN)/python -m e2e.cluster up

@@ -107,9 +107,9 @@ class EnvironmentReconciler:
         return (EnvironmentReason.READY, ""), refill.wait(per_minute, self._clock())
 
     def _waiting(self, environment: CodeEnvironment) -> list[Waiting]:
-        current = template(environment)
-        found = []
-        for session in self._world.sessions.warm(environment.name):
+        sessions, found = self._world.sessions.warm(environment.name), []
+        current = template(environment) if sessions else ""
+        for session in sessions:
             pod = self._world.pods.get(session.name)
             ready = session.ready is not None and session.ready.status == "True"
             found.append(Waiting(session, ready, stale=pod is not None and pod.template != current))
