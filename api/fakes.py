@@ -52,6 +52,9 @@ class WithoutTools:
     ) -> RunResult | Pause:
         raise SandboxRunUnknown("no such run")
 
+    async def leave(self, run_id: str, number: int) -> bool:
+        return True
+
     async def cancel(self, request: str) -> bool:
         return False
 

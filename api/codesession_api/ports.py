@@ -134,8 +134,14 @@ class Sandbox(Protocol):
     async def resume(
         self, run_id: str, number: int, replies: Sequence[Reply], request: str | None = None
     ) -> RunResult | Pause:
-        """Go on with a run that waits in round `number`. Cancelling the awaiting task kills it. Raises
-        `SandboxConflict` when somebody else did, `SandboxRunUnknown` when there is no such run (any more)."""
+        """Go on with a run that waits in round `number`. Cancelling the awaiting task kills it, unless
+        somebody else went on with it. Raises `SandboxConflict` then, `SandboxRunUnknown` when there is no
+        such run (any more)."""
+        ...
+
+    async def leave(self, run_id: str, number: int) -> bool:
+        """Kill a run that waits in round `number`, or that was gone on with from here; False when somebody
+        else went on with it, whose it is then."""
         ...
 
     async def cancel(self, request: str) -> bool:
@@ -162,7 +168,8 @@ class Sandboxes(Protocol):
 
     @property
     def isolation(self) -> str:
-        """What stands between the code and the host: `gvisor`, `bubblewrap` or `none`."""
+        """What stands between the code and the host: `gvisor`, `bubblewrap` or `none`; of an environment that
+        may do without, `insecure` and its runtime; of several environments, each that there is."""
         ...
 
     async def find(self, session_id: str, principal: Principal) -> Sandbox | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -296,6 +297,28 @@ def test_a_client_that_leaves_ends_its_program(server: Any) -> None:
         assert answer.status_code == 409 or answer.json()["status"] == "error"
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_client_that_posts_again_and_leaves_ends_nothing(server: Any) -> None:
+    waiting = begin(server, "import time\nprint(await get_weather())\ntime.sleep(3)\nprint('end')")
+    results = [{"call_id": "call_001", "result": 1}]
+    body = {"continuation_token": waiting["continuation_token"], "tool_results": results}
+    headers = {"X-API-Key": KEYS["acme"]}
+    sent = httpx.Request("POST", server.url + PATHS[0], json=body, headers=headers)
+    with httpx.stream("POST", server.url + PATHS[0], json=body, headers=headers, timeout=60) as response:
+        # Its head comes with the first space, when its results are taken.
+        assert response.status_code == 200
+        for delay in (0, 0.001, 0.003, 0.01):
+            with socket.create_connection((sent.url.host, sent.url.port or 80)) as duplicate:
+                duplicate.sendall(raw(sent))
+                time.sleep(delay)
+        answer = json.loads(b"".join(response.iter_raw()))
+    assert (answer["status"], answer.get("stdout")) == ("completed", "1\nend\n")
+
+
+def raw(request: httpx.Request) -> bytes:
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    return f"POST {request.url.path} HTTP/1.1\r\n{head}\r\n".encode() + request.read()
 
 
 def test_tokens_of_one_server_are_another_ones_with_the_same_key_only(

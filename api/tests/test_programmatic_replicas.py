@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -146,3 +147,27 @@ async def test_an_expired_token_is_none(tmp_path: Path, monkeypatch: pytest.Monk
     async with replica(tmp_path, sandboxes) as client:
         waiting = await ask(client, code="x", tools=TOOLS)
         await ask(client, 404, continuation_token=waiting["continuation_token"])
+
+
+@pytest.mark.parametrize("another_went_on", [False, True])
+async def test_a_step_whose_client_left_ends_its_own_program_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, another_went_on: bool
+) -> None:
+    sandboxes, entered = scripted(ASKED), asyncio.Event()
+
+    async def stuck(self: Scripted, *args: Any) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    async def leave(self: Scripted, run_id: str, number: int) -> bool:
+        return not another_went_on
+
+    monkeypatch.setattr(Scripted, "resume", stuck)
+    monkeypatch.setattr(Scripted, "leave", leave)
+    async with replica(tmp_path, sandboxes) as client:
+        waiting = await ask(client, code="x", tools=TOOLS)
+        step = asyncio.create_task(ask(client, continuation_token=waiting["continuation_token"]))
+        await entered.wait()
+        step.cancel()
+        await asyncio.wait([step])
+    assert bool(sandboxes.live) == another_went_on

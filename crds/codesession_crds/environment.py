@@ -147,7 +147,8 @@ class Limits(Model):
         int | None,
         Field(
             ge=16_777_216,
-            description="Bytes of memory of a process. Default four fifths of the memory limit.",
+            description="Bytes of memory of a run: its processes, the interpreters kept ready and the files "
+            "in memory together. Default three quarters of the memory limit: gVisor's kernel takes some too.",
         ),
     ] = None
 

@@ -1,7 +1,8 @@
-"""The same work without CodeSession: a fresh `pods/exec` per request, and S3 itself."""
+"""The same work without CodeSession: a fresh `pods/exec` or a fresh pod per request, and S3 itself."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -13,14 +14,18 @@ import aiohttp
 from minio import Minio
 
 from codesession_crds.client import KubeClient
+from codesession_crds.names import new_id
 from codesession_crds.paths import PODS
 from e2e.targets import kubectl, release
 from e2e.targets.kubectl import Json
 
 NAMESPACE = "codesession-e2e-bench"
 POD = "exec-per-request"
+IMPORTS = "import numpy, pandas, matplotlib.pyplot\n"
+"""What a sandbox has ready."""
 _PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _STDOUT, _ERROR = 1, 3
+_LOOK_SECONDS = 0.02
 
 
 @contextlib.asynccontextmanager
@@ -64,6 +69,29 @@ async def execute(client: KubeClient, *command: str) -> str:
     await socket.close()
     assert json.loads(status)["status"] == "Success", status
     return printed.decode()
+
+
+async def in_new_pod(client: KubeClient, twin: Json, code: str) -> str:
+    """What code prints in a pod of its own, with the imports that a sandbox has ready; the pod is deleted.
+
+    AssertionError when it fails. Only on this side of it are CodeSession, its volume and its probe missing.
+    """
+    name = f"container-per-request-{new_id()}"
+    container = {key: value for key, value in twin["spec"]["containers"][0].items() if "Probe" not in key}
+    container |= {"command": ["python3", "-c", IMPORTS + code]}
+    pod = twin | {"metadata": {"name": name}, "spec": twin["spec"] | {"containers": [container]}}
+    path = PODS.path(NAMESPACE)
+    await client.create(path, pod, field_manager="codesession-e2e-bench")
+    try:
+        while True:
+            phase = (await client.get(f"{path}/{name}"))["status"]["phase"]
+            if phase not in ("Pending", "Running"):
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        assert phase == "Succeeded", phase
+        return kubectl.out("logs", name, "-n", NAMESPACE)
+    finally:
+        await client.delete(f"{path}/{name}")
 
 
 @contextlib.contextmanager

@@ -19,6 +19,10 @@ Samples = dict[str, list[float]]
 RATIOS = (
     ("live_print", "exec_per_request"),
     ("live_print_back_to_back", "exec_per_request"),
+    ("fresh_print", "exec_per_request"),
+    ("live_print", "container_per_request"),
+    ("fresh_print", "container_per_request"),
+    ("claim_first", "container_per_request"),
     ("claim_first", "exec_per_request"),
     ("live_pandas", "exec_per_request_pandas"),
     ("upload_1mb", "s3_direct_upload_1mb"),
@@ -34,8 +38,13 @@ def percentile(samples: Iterable[float], percent: int) -> float:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-def as_json(samples: Samples, machine: Mapping[str, Any]) -> dict[str, Any]:
-    """`samples` are milliseconds by case."""
+def as_json(
+    samples: Samples,
+    machine: Mapping[str, Any],
+    per_second: Mapping[str, float],
+    session: Mapping[str, float],
+) -> dict[str, Any]:
+    """`samples` are milliseconds by case, `per_second` runs by concurrency, `session` what one costs."""
     cases = [
         {
             "name": name,
@@ -46,7 +55,12 @@ def as_json(samples: Samples, machine: Mapping[str, Any]) -> dict[str, Any]:
         }
         for name, taken in samples.items()
     ]
-    return {"machine": dict(machine), "cases": cases}
+    return {
+        "machine": dict(machine),
+        "cases": cases,
+        "runs_per_second": dict(per_second),
+        "session": dict(session),
+    }
 
 
 def table(samples: Samples) -> str:

@@ -59,10 +59,12 @@ def complaint() -> str | None:
 
 
 def load(archive: Path) -> None:
-    instance = _recorded()
-    if instance is None:
-        raise ClusterError("the cluster is not up")
-    images.load(instance, archive)
+    images.load(_up(), archive)
+
+
+def pod_processes(uid: str) -> set[int]:
+    """The processes of a pod, as this machine counts them; those of gVisor among them."""
+    return cgroups.of_pod(_up().name, uid)
 
 
 @contextlib.contextmanager
@@ -80,6 +82,13 @@ def _recorded() -> Instance | None:
     except (FileNotFoundError, PermissionError, ValueError, KeyError):
         return None
     return Instance(_ID, ipaddress.IPv4Network(network))
+
+
+def _up() -> Instance:
+    instance = _recorded()
+    if instance is None:
+        raise ClusterError("the cluster is not up")
+    return instance
 
 
 def _complaint(instance: Instance) -> str | None:

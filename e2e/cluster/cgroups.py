@@ -17,11 +17,13 @@ def add(name: str) -> list[Path]:
 
 
 def processes(name: str) -> set[int]:
-    pids: set[int] = set()
-    for root in _roots():
-        for file in (root / name).rglob("cgroup.procs"):
-            pids.update(int(pid) for pid in file.read_text().split())
-    return pids - {0}
+    return {pid for root in _roots() for pid in _below(root / name)}
+
+
+def of_pod(name: str, uid: str) -> set[int]:
+    """Processes of a pod in whatever group of a hierarchy the kubelet made for it."""
+    groups = (group for root in _roots() for group in (root / name).rglob(f"pod{uid}"))
+    return {pid for group in groups for pid in _below(group)}
 
 
 def remove(name: str, patience: float = 5.0) -> None:
@@ -31,6 +33,11 @@ def remove(name: str, patience: float = 5.0) -> None:
         groups = [path for path in (root / name).rglob("*") if path.is_dir()]
         for group in [*sorted(groups, reverse=True), root / name]:
             _remove(group, deadline)
+
+
+def _below(group: Path) -> set[int]:
+    files = group.rglob("cgroup.procs")
+    return {int(pid) for file in files for pid in file.read_text().split()} - {0}
 
 
 def _remove(group: Path, deadline: float) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import codesession_runner
 from codesession_runner.frames import PAID, WINDOW, Decoder, Frame, Kind, chunks, credit, message
-from codesession_runner.processes import children_by_parent
+from codesession_runner.processes import children
 
 PACKAGE = Path(codesession_runner.__file__).parent
 PATIENCE = 30.0
@@ -196,7 +196,7 @@ class RunnerProcess:
         if self._prefix:
             program = Path(f"/proc/{self.process.pid}/cmdline").read_text().split("\0")[0]
             if program in self._prefix:
-                return children_by_parent()[self.process.pid][0]
+                return min(children(self.process.pid))
         return self.process.pid
 
     async def connect(self, *, generous: bool = True) -> Client:

@@ -121,9 +121,15 @@ def test_the_runner_learns_its_limits(make: Any) -> None:
     told = variables(pod(make.session(), make.environment(limits={"runSeconds": 7}, languages=["py", "r"])))
     assert told["CODESESSION_RUN_SECONDS"] == "7"
     assert told["CODESESSION_LANGUAGES"] == "py,r"
-    assert told["CODESESSION_MEMORY_BYTES"] == str(2**30 * 4 // 5)
+    assert told["CODESESSION_MEMORY_BYTES"] == str(2**30 * 3 // 4)
+    assert told["CODESESSION_MEMORY_DIRECTORIES"] == "/tmp,/dev/shm"
     assert told["CODESESSION_WORKSPACE"] == "/mnt/data"
     assert told["HOME"] == "/tmp"
+
+
+def test_a_workspace_in_memory_counts_as_memory(make: Any) -> None:
+    told = variables(pod(make.session(), make.environment(**ENVIRONMENTS["memory"])))
+    assert told["CODESESSION_MEMORY_DIRECTORIES"].split(",")[-1] == "/mnt/data"
 
 
 @pytest.mark.parametrize(("cpu", "threads"), [("250m", "1"), ("1", "1"), ("2500m", "2"), ("4", "4")])

@@ -182,9 +182,20 @@ class _Program:
         except (SandboxBusy, SandboxConflict):
             waits = inputs is None
             raise
+        except asyncio.CancelledError:
+            waits = inputs is None and not await asyncio.shield(self._left())
+            raise
         finally:
             if not waits:
                 await asyncio.shield(self._programs.end(self._waiting.session, self._principal))
+
+    async def _left(self) -> bool:
+        """The client went away: whether the program ends with that. One that posted what another has posted
+        already leaves nothing."""
+        try:
+            return await self._sandbox.leave(self._waiting.run, self._waiting.round)
+        except SandboxError:
+            return True
 
     async def _reached(self, step: Step) -> RunResult | Pause | Failed:
         try:

@@ -27,6 +27,7 @@ from codesession_runner.frames import (
     Kind,
     ProtocolError,
     message,
+    next_beat,
 )
 
 MAX_CHANNELS = 64
@@ -196,11 +197,15 @@ class Connection:
             await self._transport.write(bytes(data))
 
     async def _beat(self) -> None:
+        delay = self._heartbeat
         while True:
-            await asyncio.sleep(self._heartbeat)
-            if self._loop.time() - self._heard > self._dead_after:
+            await asyncio.sleep(delay)
+            silent = self._loop.time() - self._heard
+            if silent >= self._dead_after:
                 raise ConnectionLost(f"nothing heard of the runner for {self._dead_after:g} s")
-            self._send(Frame(Kind.PING))
+            if silent >= self._heartbeat:
+                self._send(Frame(Kind.PING))
+            delay = next_beat(silent, self._heartbeat, self._dead_after)
 
     def _send(self, frame: Frame) -> None:
         if self.lost:

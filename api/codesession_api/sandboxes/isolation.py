@@ -21,6 +21,10 @@ OUTER_UID = 64_999
 TMP_BYTES = 512 * 1024 * 1024
 SHM_BYTES = 64 * 1024 * 1024
 
+SHM = "/dev/shm"
+IN_MEMORY = (HOME, SHM)
+"""Directories that are written into the host's memory."""
+
 Words = Sequence[str]
 
 
@@ -114,7 +118,7 @@ def _view(plan: Plan) -> list[Words]:
         *(("--ro-bind", mount.source, mount.target) for mount in plan.mounts),
         ("--proc", "/proc"),
         ("--dev", "/dev"),
-        ("--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"),
+        ("--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", SHM),
         ("--perms", "1777", "--size", str(TMP_BYTES), "--tmpfs", HOME),
         ("--bind", plan.workspace, WORKSPACE),
         ("--remount-ro", "/dev"),
@@ -174,7 +178,7 @@ def oci_spec(plan: Plan, *, root: str, as_root: bool) -> dict[str, Any]:
             *(_bind(mount.source, mount.target, "ro") for mount in plan.mounts),
             {"destination": "/proc", "type": "proc", "source": "proc"},
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},
-            _tmpfs("/dev/shm", SHM_BYTES),
+            _tmpfs(SHM, SHM_BYTES),
             _tmpfs(HOME, TMP_BYTES),
             _bind(plan.workspace, WORKSPACE, "rw"),
         ],
@@ -184,7 +188,7 @@ def oci_spec(plan: Plan, *, root: str, as_root: bool) -> dict[str, Any]:
 
 def mount_points(plan: Plan) -> list[str]:
     """The directories that the root of `oci_spec` must have; files of it are mounted into these."""
-    return [*(mount.target for mount in plan.mounts), "/proc", "/dev", "/dev/shm", HOME, WORKSPACE]
+    return [*(mount.target for mount in plan.mounts), "/proc", "/dev", SHM, HOME, WORKSPACE]
 
 
 def _bind(source: str, target: str, mode: str) -> dict[str, Any]:

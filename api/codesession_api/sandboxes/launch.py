@@ -93,9 +93,10 @@ class Launcher:
 
     def _plan(self, workspace: str) -> Plan:
         path = self._interpreter.path
+        environment = self._environment_for(Path(path), isolation.WORKSPACE)
         return Plan(
             command=(path, "-I", host.RUNNER, "--stdio"),
-            environment=self._environment_for(Path(path), isolation.WORKSPACE),
+            environment={**environment, "CODESESSION_MEMORY_DIRECTORIES": ",".join(isolation.IN_MEMORY)},
             workspace=workspace,
             mounts=self._mounts,
             links=self._links,

@@ -17,7 +17,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from codesession_api.errors import SandboxError, SandboxFileTooLarge, SandboxLost, SandboxRunUnknown
+from codesession_api.errors import (
+    SandboxConflict,
+    SandboxError,
+    SandboxFileTooLarge,
+    SandboxLost,
+    SandboxRunUnknown,
+)
 from codesession_api.ports import Outcome, Pause, Reply, RunResult, RunSpec, TaggedPath, Tool
 from codesession_api.sandboxes.channels import Channel, Download, Output, Paths, Step, duration, number
 from codesession_api.sandboxes.connection import Connection, ConnectionLost
@@ -63,6 +69,8 @@ class Session:
         self._session_id = session_id
         self._line = line
         self._limits = limits
+        self._answer = secrets.token_hex(16)
+        """By it the runner knows replies of this request again, when they are sent on another connection."""
 
     @property
     def session_id(self) -> str:
@@ -87,21 +95,32 @@ class Session:
     async def resume(
         self, run_id: str, number: int, replies: Sequence[Reply], request: str | None = None
     ) -> RunResult | Pause:
-        # By `answer` the runner knows these very replies again, when they are sent on another connection.
         body = {"op": "results", "run": run_id, "round": number, "request": request}
-        opening = body | {"answer": secrets.token_hex(16)}
+        opening = body | {"answer": self._answer}
         told = json.dumps([_told(reply) for reply in replies]).encode("ascii")
         return await self._step(opening, told, (opening, told))
 
+    async def leave(self, run_id: str, number: int) -> bool:
+        try:
+            await self._cancel({"run": run_id, "round": number, "answer": self._answer})
+        except SandboxConflict:
+            return False
+        except SandboxRunUnknown:
+            pass  # it has ended
+        return True
+
     async def cancel(self, request: str) -> bool:
+        try:
+            await self._cancel({"request": request})
+        except SandboxRunUnknown:
+            return False
+        return True
+
+    async def _cancel(self, which: Mapping[str, Any]) -> None:
         with _one_way("a run was cancelled"):
             connection = await self._connect()
-            try:
-                with connection.request(Channel, {"op": "cancel", "request": request}) as channel:
-                    await channel.end()
-            except SandboxRunUnknown:
-                return False
-            return True
+            with connection.request(Channel, {"op": "cancel", **which}) as channel:
+                await channel.end()
 
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
         known = frozenset(file.path for file in files)

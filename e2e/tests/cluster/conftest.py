@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import httpx
 import pytest
 
-from e2e.targets import Target, kubectl, release
+from e2e.targets import Target, kubectl, node, release
 from e2e.targets.kubectl import Json
+from e2e.targets.waiting import eventually
 from e2e.tests.cluster.probing import INTERNET, METADATA
 
 PROBES = "codesession-e2e-probes"
@@ -22,6 +25,11 @@ while :; do sleep 3600 & wait; done
 """
 
 
+class Replica(NamedTuple):
+    pod: Json
+    http: httpx.Client
+
+
 @pytest.fixture(scope="session")
 def api(chart_release: Target) -> Iterator[httpx.Client]:
     """One connection per request: a kept one may lead to a replica that was killed since."""
@@ -30,6 +38,32 @@ def api(chart_release: Target) -> Iterator[httpx.Client]:
         base_url=f"{chart_release.url}/v1", headers=headers, timeout=150, trust_env=False
     ) as client:
         yield client
+
+
+@pytest.fixture
+def within_reach(chart_release: Target) -> None:
+    if not node.is_within_reach():
+        pytest.skip("only of the bare cluster of this machine are the node's processes here")
+
+
+@pytest.fixture
+def replicas(chart_release: Target) -> Iterator[list[Replica]]:
+    """Clients of the two replicas of the API, each of one alone."""
+    pods = eventually(lambda: pods if len(pods := release.api_pods()) == 2 else None, "two replicas")
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(_replica(pod, chart_release)) for pod in pods]
+
+
+@contextlib.contextmanager
+def _replica(pod: Json, target: Target) -> Iterator[Replica]:
+    name = pod["metadata"]["name"]
+    with (
+        kubectl.forwarded(f"pod/{name}", release.NAMESPACE, 8000) as address,
+        httpx.Client(
+            base_url=f"http://{address}/v1", headers=target.headers, timeout=150, trust_env=False
+        ) as client,
+    ):
+        yield Replica(pod, client)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Programs that go past every limit: each is told which, and no other tenant is disturbed.
 
-On the embedded default: on a cluster the rows about memory do not hold yet, and take the session of those
-after them along (docs/limits.md).
+On the embedded default: on a cluster a flood of forks may end its sandbox, and take the session of the rows
+after it along (docs/limits.md). Memory is in `test_memory_limits`, on both.
 """
 
 from __future__ import annotations
@@ -55,23 +55,9 @@ SURVIVED = [
         "Time limit exceeded",
         timeout=1000,
     ),
-    Attack("asks for memory at once", "bytearray(1 << 40)", "OM", "Out of memory"),
-    Attack(
-        "takes memory bit by bit",
-        "def take():\n    kept = []\n    while True: kept.append(b'x' * (1 << 24))\ntake()",
-        "OM",
-        "Out of memory",
-    ),
-    Attack(
-        "takes memory in a program of another language",
-        "head -c 1500M /dev/zero | tail",
-        "RE",
-        "memory exhausted",
-        lang="bash",
-    ),
     Attack(
         "forks on and on",
-        "import os, time\nfor _ in range(9): os.fork()\ntime.sleep(600)",
+        "import os, time\nfor _ in range(8): os.fork()\ntime.sleep(600)",
         "SG",
         "killed: more than 128 processes",
     ),
@@ -168,7 +154,7 @@ class Tenant:
 
 
 @contextlib.contextmanager
-def _tenant(target: Target, key: str) -> Iterator[Tenant]:
+def tenant_of(target: Target, key: str) -> Iterator[Tenant]:
     with httpx.Client(
         base_url=target.url, headers={"X-API-Key": key}, timeout=PATIENCE, trust_env=False
     ) as http:
@@ -185,13 +171,13 @@ def target(embedded_server: Target) -> Target:
 @pytest.fixture(scope="module")
 def attacker(target: Target) -> Iterator[Tenant]:
     """Its session takes one attack after another."""
-    with _tenant(target, target.keys[0]) as tenant:
+    with tenant_of(target, target.keys[0]) as tenant:
         yield tenant
 
 
 @pytest.fixture(scope="module")
 def neighbour(target: Target) -> Iterator[Tenant]:
-    with _tenant(target, target.keys[1]) as tenant:
+    with tenant_of(target, target.keys[1]) as tenant:
         yield tenant
 
 
@@ -207,7 +193,7 @@ def test_a_session_survives_what(attacker: Tenant, neighbour: Tenant, attack: At
 @pytest.mark.parametrize("attack", FATAL, ids=lambda attack: attack.name)
 def test_at_most_its_own_session_is_lost_by_what(target: Target, neighbour: Tenant, attack: Attack) -> None:
     """Where the runner is the first process of the sandbox, it cannot be killed, and the session lives on."""
-    with _tenant(target, target.keys[0]) as tenant:
+    with tenant_of(target, target.keys[0]) as tenant:
         ran = tenant.attack(attack)
         assert ran.get("status") in (None, "RE", "SG", "TO")
         again = tenant.run("print(1)")
@@ -281,7 +267,7 @@ def test_a_full_workspace_can_be_emptied_and_not_written_to(target: Target, neig
         "    os.write(file, bytes(40 << 20)); os.close(file)\n"
         "time.sleep(60)\n"
     )
-    with _tenant(target, target.keys[0]) as tenant:
+    with tenant_of(target, target.keys[0]) as tenant:
         ran = tenant.run(fill)
         assert (ran.get("status") in ("SG", "RE"), "workspace is full" in ran["stderr"]) == (True, True), ran
         ran = tenant.run("head -c 1000000 /dev/zero > more && echo written", "bash")
@@ -296,7 +282,7 @@ def test_a_full_workspace_can_be_emptied_and_not_written_to(target: Target, neig
 
 
 def test_files_past_the_limit_are_counted_aloud(target: Target, neighbour: Tenant) -> None:
-    with _tenant(target, target.keys[0]) as tenant:
+    with tenant_of(target, target.keys[0]) as tenant:
         ran = tenant.run("for n in range(1010): open(f'{n}', 'w')")
         assert len(ran["files"]) <= 1000
         assert "10 " in ran["stderr"], ran["stderr"]

@@ -32,6 +32,9 @@ _DRAIN_SECONDS = 1.0
 _ROUNDS = 20
 """Times that the processor time of a program with tools may be that of its timeout."""
 _OPEN_FILES = 4096
+_ASKED_FOR = 2
+"""Times its memory that a program which is executed may ask for: most use less than that, and what they use
+is looked at. Python, which can go on when it is refused some, is told at once."""
 
 
 class Attempt:
@@ -54,6 +57,10 @@ class Attempt:
     @property
     def truncated(self) -> bool:
         return any(capture.exceeded for capture in self._captures)
+
+    def processes(self) -> set[int]:
+        """All of the run's."""
+        return self._interpreters.processes(self._child)
 
     async def carry_out(self, path: str) -> Exit | None:
         """How the program ended; None when the child was gone before it began, for no reason of its own."""
@@ -84,7 +91,9 @@ class Attempt:
         if grace:
             self._child.signal(signal.SIGTERM)
             self._child.signal(signal.SIGCONT)
-        self._later(grace, self._kill)
+            self._later(grace, self._kill)
+        else:
+            self._kill()
 
     def _start(self, path: str) -> bool:
         if self._run.calls is not None:
@@ -118,7 +127,7 @@ class Attempt:
             path=path,
             args=list(self._run.args),
             directory=workspace,
-            limits=_limits(self._settings, self._processor_seconds()),
+            limits=_limits(self._settings, self._processor_seconds(), python=language.forked_ahead),
             live=self._run.live,
             command=list(commands.run),
             compile=list(commands.compile),
@@ -144,14 +153,14 @@ class Attempt:
     def _watch(self) -> None:
         """Where no kernel limit counts a run's processes alone (gVisor has none at all), this does."""
         self._interpreters.resume()
-        if len(self._interpreters.processes(self._child)) > self._settings.processes:
+        if len(self.processes()) > self._settings.processes:
             self._run.note(b"killed: more than %d processes" % self._settings.processes)
             self.stop(Outcome.SIGNAL, grace=0)
         else:
             self._later(WATCH_SECONDS, self._watch)
 
     def _kill(self) -> None:
-        self._child.signal(signal.SIGKILL)
+        self._interpreters.kill(self._child)
         # No word of its end by then: the fork server is stuck; without it the child is the runner's to reap.
         self._later(_SERVER_SECONDS, self._interpreters.kill_servers)
 
@@ -195,7 +204,7 @@ class Attempt:
             self._child.close()
 
 
-def _limits(settings: Settings, timeout: float | None) -> list[tuple[int, int]]:
+def _limits(settings: Settings, timeout: float | None, *, python: bool) -> list[tuple[int, int]]:
     limits = [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, settings.file_bytes),
@@ -205,5 +214,5 @@ def _limits(settings: Settings, timeout: float | None) -> list[tuple[int, int]]:
         # Wall time is what ends a run; processor time is the kernel's own bound should the runner be slow.
         limits.append((resource.RLIMIT_CPU, math.ceil(timeout + TERM_SECONDS) * (os.cpu_count() or 1)))
     if settings.memory_bytes:
-        limits.append((resource.RLIMIT_DATA, settings.memory_bytes))
+        limits.append((resource.RLIMIT_DATA, settings.memory_bytes * (1 if python else _ASKED_FOR)))
     return limits

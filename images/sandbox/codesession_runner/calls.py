@@ -91,9 +91,8 @@ class Calls:
 
     def answer(self, number: int, by: str, results: Mapping[str, Result]) -> None:
         """Answer a round; a call without a result has failed. `conflict` when another did."""
+        self.check(number, by)
         if 0 < number <= len(self._answers):
-            if self._answers[number - 1] != by:
-                raise OperationError("conflict", "these calls were answered already")
             return
         if self.pause is None or number != self.pause.round:
             raise OperationError("unknown_run", "the run does not wait for this")
@@ -104,6 +103,11 @@ class Calls:
             call.reply(results.get(call.id) or Result("The call got no result.", failed=True))
         if self._untold:
             self.settle(0)
+
+    def check(self, number: int, by: str) -> None:
+        """`conflict` when another has answered a round."""
+        if 0 < number <= len(self._answers) and self._answers[number - 1] != by:
+            raise OperationError("conflict", "these calls were answered already")
 
     def close(self) -> None:
         """The run has ended or is being ended, and waits for nothing any more."""

@@ -17,7 +17,10 @@ from typing import Any
 
 from codesession_runner.attempt import Attempt
 from codesession_runner.errors import OperationError
+from codesession_runner.frames import Kind
 from codesession_runner.interpreters import Interpreters
+from codesession_runner.languages import says_out_of_memory
+from codesession_runner.memory import Memory, is_gvisor
 from codesession_runner.pool import Child, Exit
 from codesession_runner.processes import oom_kills
 from codesession_runner.room import Room
@@ -27,6 +30,9 @@ from codesession_runner.workspace import Workspace
 
 _CHILD_SECONDS = 60.0
 _CHILD_ATTEMPTS = 8
+_RELIEVED = (
+    b"The files in /tmp and /dev/shm took too much memory and are deleted. Those of the session are kept."
+)
 
 
 class Executor:
@@ -37,6 +43,12 @@ class Executor:
         self._interpreters = interpreters
         self._workspace = workspace
         self._room = Room(settings.workspace, settings.workspace_bytes)
+        self._memory = Memory(
+            settings.memory_bytes,
+            settings.memory_directories,
+            workspace=settings.workspace,
+            own_kernel=is_gvisor(),
+        )
         self._oom_kills = oom_kills()
 
     async def __call__(self, run: Run) -> Mapping[str, Any]:
@@ -48,7 +60,12 @@ class Executor:
                     if run.cancelled:
                         return end_of(Outcome.CANCELLED)
                     attempt = Attempt(run, await self._child(run), self._interpreters, settings)
-                    async with self._room.watched(functools.partial(self._full, run, attempt)):
+                    async with (
+                        self._room.watched(functools.partial(self._full, run, attempt)),
+                        self._memory.watched(
+                            attempt.processes, functools.partial(self._hungry, run, attempt)
+                        ),
+                    ):
                         exit_ = await attempt.carry_out(path)
                     if exit_ is not None:
                         return await self._end(run, attempt, exit_)
@@ -67,6 +84,10 @@ class Executor:
         run.note(f"killed: {self._room.notice()}".encode())
         attempt.stop(Outcome.SIGNAL, grace=0)
 
+    def _hungry(self, run: Run, attempt: Attempt, taken: int) -> None:
+        run.note(self._memory.notice(taken).encode())
+        attempt.stop(Outcome.OOM, grace=0)
+
     async def _child(self, run: Run) -> Child:
         try:
             async with asyncio.timeout(_CHILD_SECONDS):
@@ -76,8 +97,11 @@ class Executor:
 
     async def _end(self, run: Run, attempt: Attempt, exit_: Exit) -> Mapping[str, Any]:
         run.records, dropped = await self._workspace.changes()
+        outcome = self._judge(run, exit_, attempt)
+        if outcome is Outcome.OOM and await self._memory.relieve():
+            run.note(_RELIEVED)
         return end_of(
-            self._judge(exit_, attempt),
+            outcome,
             exit_code=exit_.code,
             signal=exit_.signal,
             wall=attempt.wall,
@@ -86,12 +110,14 @@ class Executor:
             files_dropped=dropped,
         )
 
-    def _judge(self, exit_: Exit, attempt: Attempt) -> Outcome:
+    def _judge(self, run: Run, exit_: Exit, attempt: Attempt) -> Outcome:
         if attempt.verdict is not None:
             return attempt.verdict
         if attempt.truncated:
             return Outcome.OUTPUT_LIMIT
         if attempt.out_of_memory or (exit_.signal == signal.SIGKILL and self._oom_killed()):
+            return Outcome.OOM
+        if exit_.status and not run.language.forked_ahead and says_out_of_memory(run.output[Kind.STDERR]):
             return Outcome.OOM
         if exit_.signal == signal.SIGXCPU:
             return Outcome.TIMEOUT

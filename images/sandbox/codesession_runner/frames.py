@@ -23,7 +23,8 @@ from typing import Any
 VERSION = 1
 MAX_PAYLOAD = 128 * 1024
 WINDOW = 512 * 1024
-HEARTBEAT_SECONDS = 20.0
+HEARTBEAT_SECONDS = 10.0
+"""Without a byte from the peer, after which it is asked for one."""
 DEAD_AFTER_SECONDS = 3 * HEARTBEAT_SECONDS
 
 _HEADER = struct.Struct("!IBI")
@@ -95,6 +96,11 @@ def chunks(data: bytes, size: int = MAX_PAYLOAD) -> Iterator[bytes]:
     view = memoryview(data)
     for start in range(0, len(data), size):
         yield bytes(view[start : start + size])
+
+
+def next_beat(silent: float, heartbeat: float, dead_after: float) -> float:
+    """Seconds until a peer's silence is looked at again: when a PING is due, or the connection is dead."""
+    return heartbeat - silent if silent < heartbeat else min(heartbeat, dead_after - silent)
 
 
 class Decoder:

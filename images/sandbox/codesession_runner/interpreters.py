@@ -90,6 +90,20 @@ class Interpreters:
         """The processes of a run: all below this one without the pools' own, of which only `child` counts."""
         return run_processes({pool.server for pool in self._pools}, child.pid if child else 0)
 
+    def kill(self, child: Child) -> None:
+        """Kill the processes of a run. Where the runner is init they stand still first, by one call: while
+        they are looked for they could take more memory, or fork."""
+        init = os.getpid() == 1
+        if init:
+            send_signal(-1, signal.SIGSTOP)
+        child.signal(signal.SIGKILL)
+        for pid in self.processes(child):
+            send_signal(pid, signal.SIGKILL)
+        if init:
+            send_signal(-1, signal.SIGCONT)
+            if self._live not in (None, child) and not self._live.gone:
+                self._live.rest()
+
     async def sweep(self, live: Child | None = None) -> None:
         """Kill all that a run has left behind, when its child has ended, or is one that stays."""
         started = self._loop.time()

@@ -5,6 +5,7 @@ Compilers are told to be quick rather than thorough: a program runs once, second
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -108,6 +109,30 @@ KNOWN = (
 )
 
 NAMES = tuple(language.name for language in KNOWN)
+
+
+_LAST_WORDS = 8192
+"""Bytes: Node says more after it."""
+_OUT_OF_MEMORY = re.compile(
+    rb"""
+    heap\ out\ of\ memory | Array\ buffer\ allocation\ failed           # Node
+    | java\.lang\.OutOfMemoryError
+    | Allowed\ memory\ size\ of\ \d+\ bytes\ exhausted                   # PHP
+    | std::bad_alloc | memory\ allocation\ of\ \d+\ bytes\ failed        # C++, Rust
+    | runtime:\ (?:out\ of\ memory | cannot\ allocate\ memory)          # Go
+    | core\.exception\.OutOfMemoryError                                # D
+    | cannot\ allocate\ (?:memory\ block\ of\ size | vector\ of\ size)  # R
+    | MemoryError                                                     # a Python that bash has started
+    | [Oo]ut\ of\ memory | [Mm]emory\ exhausted | [Cc]annot\ allocate\ memory
+    """,
+    re.VERBOSE,
+)
+
+
+def says_out_of_memory(stderr: bytes | bytearray) -> bool:
+    """Whether a program that failed said at last that it had no memory: nothing else tells when a limit
+    refused it some, or its own runtime did."""
+    return _OUT_OF_MEMORY.search(stderr[-_LAST_WORDS:]) is not None
 
 
 def available(names: Iterable[str]) -> dict[str, Language]:

@@ -76,32 +76,36 @@ async def attach(self: Operations, request: Request, channel: Channel) -> End:
 async def results(self: Operations, request: Request, channel: Channel) -> End:
     """`{run, round, answer, request?}` and a JSON list of `{id, value}` or `{id, error}` as DATA: go on with
     a run that waits, and follow it. The same `answer` may come again."""
-    found, number = _known_run(self, request), request.get("round")
-    by, name = _answer(request), _request(request)
-    if found.calls is None or type(number) is not int:
-        raise OperationError("bad_request", "the run calls no tools, or round is no number")
+    found, name = _known_run(self, request), _request(request)
+    calls, number, by = _round(found, request)
     stop = channel.on_cancel
 
     def cancel() -> None:
-        self.runs.cancel(found)
+        with contextlib.suppress(OperationError):  # somebody else's run goes on
+            calls.check(number, by)
+            self.runs.cancel(found)
         stop()
 
     channel.on_cancel = cancel
     given = results_of(await channel.read(MAX_RESULTS))
     with self.runs.following(found):
-        found.calls.answer(number, by, given)
+        calls.answer(number, by, given)
         found.request = name or found.request
         return await _follow(self, found, channel)
 
 
 async def cancel(self: Operations, request: Request, channel: Channel) -> End:
-    """`{run}` or `{request}`: stop a run; whoever follows it sees it end."""
+    """`{run, round?, answer?}` or `{request}`: stop a run; whoever follows it sees it end. With `answer`, not
+    if another has answered that round."""
     if "request" in request:
         found = self.runs.requested(_request(request) or "")
         if found is None:
             raise OperationError("unknown_run", "no run has such a step")
     else:
         found = _known_run(self, request)
+        if "answer" in request:
+            calls, number, by = _round(found, request)
+            calls.check(number, by)
     self.runs.cancel(found)
     return {}
 
@@ -200,8 +204,12 @@ def _request(request: Request) -> str | None:
     return None if request.get("request") is None else _id(request, "request")
 
 
-def _answer(request: Request) -> str:
-    return _id(request, "answer")
+def _round(found: Run, request: Request) -> tuple[Calls, int, str]:
+    """What is answered, which round of it and by whom."""
+    number, by = request.get("round"), _id(request, "answer")
+    if found.calls is None or type(number) is not int:
+        raise OperationError("bad_request", "the run calls no tools, or round is no number")
+    return found.calls, number, by
 
 
 def _known_run(self: Operations, request: Request) -> Run:

@@ -29,7 +29,9 @@ class Settings:
     processes: int = 128
     """Processes that a run may have at one time."""
     memory_bytes: int = 0
-    """RLIMIT_DATA of each process of a run; 0 leaves memory to the cgroup."""
+    """Bytes that a run may have, its processes and its files in memory together; 0 for no limit."""
+    memory_directories: tuple[str, ...] = ()
+    """Comma list of directories that lie in memory."""
     workspace_bytes: int = 0
     """What the workspace may take on disk, for volumes that do not enforce a size; 0 for no limit."""
     languages: tuple[str, ...] = ("py", "bash")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from codesession_runner.frames import Kind
-from codesession_runner.processes import children_by_parent
+from codesession_runner.processes import children
 from runner_testing import Answer, Client, RunnerProcess, connected, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -19,11 +19,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 def descendants(pid: int) -> list[str]:
     """Command lines below a process, without the fork server and its children."""
-    children, found, pending = children_by_parent(), [], [pid]
+    direct = children(pid)
+    found, pending = [], [pid]
     while pending:
-        for below in children.get(pending.pop(), ()):
+        for below in children(pending.pop()):
             command = Path(f"/proc/{below}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if "--fork-server" not in command or below not in children.get(pid, ()):
+            if "--fork-server" not in command or below not in direct:
                 found.append(command)
             if "--fork-server" not in command:
                 pending.append(below)
@@ -31,7 +32,7 @@ def descendants(pid: int) -> list[str]:
 
 
 def fork_server(runner: RunnerProcess) -> int:
-    return next(pid for pid in children_by_parent()[runner.process.pid] if b"--fork-server" in command(pid))
+    return next(pid for pid in children(runner.process.pid) if b"--fork-server" in command(pid))
 
 
 def command(pid: int) -> bytes:

@@ -347,3 +347,29 @@ async def test_results_that_make_no_sense_are_refused(client: Client, change: di
 async def test_a_run_without_tools_takes_no_results(client: Client) -> None:
     await client.request({"op": "run", "run": "r", "lang": "py"}, b"")
     assert (await resume(client, 1, [])).error == "bad_request"
+
+
+async def test_who_answers_again_and_leaves_ends_nothing(runner: RunnerProcess, client: Client) -> None:
+    await begin(client, "await add(a=1)\nimport os, time\nwhile not os.path.exists('go'): time.sleep(0.02)")
+    again = {"op": "results", "run": "r", "round": 1}
+    async with connected(runner) as other:
+        early = other.open(again | {"answer": "other"})
+        first = client.open(again | {"answer": "mine"}, json.dumps([value(1, 2)]).encode())
+        late = client.open(again | {"answer": "late"}, b"[]")
+        assert (await client.answer(late)).error == "conflict"
+        other.send(Frame(Kind.CANCEL, early))
+        assert (await other.answer(early)).error == "cancelled"
+        leaving = {"op": "cancel", "run": "r", "round": 1}
+        assert (await other.request(leaving | {"answer": "other"})).error == "conflict"
+        await other.request({"op": "put", "path": "go", "tag": ""}, b"")
+    assert (await client.answer(first)).end["outcome"] == "exit"
+    assert (await client.request(leaving | {"answer": "mine"})).error is None
+
+
+@pytest.mark.parametrize("leaving", [{}, {"round": 1, "answer": "mine"}])
+async def test_who_leaves_before_anybody_answered_ends_the_program(
+    client: Client, leaving: dict[str, Any]
+) -> None:
+    await begin(client, "await add(a=1)")
+    assert (await client.request({"op": "cancel", "run": "r", **leaving})).end == {}
+    assert (await client.request({"op": "attach", "run": "r"})).end["outcome"] == "cancelled"

@@ -25,6 +25,10 @@ STARTUP_SECONDS = 120
 GRACE_SECONDS = 2
 LOST_NODE_SECONDS = 30
 
+_WORKSPACE = "/mnt/data"
+_TMP = "/tmp"  # noqa: S108 - the sandbox's own
+_RUN = "/run/codesession"
+_SHM = "/dev/shm"  # noqa: S108
 _MIB = 1024 * 1024
 _TMP_BYTES = 256 * _MIB
 _RUN_BYTES = 16 * _MIB
@@ -105,25 +109,33 @@ def _variables(spec: EnvironmentSpec) -> dict[str, str]:
     limits = spec.limits
     threads = str(max(1, int(quantity.parse(spec.resources.limits["cpu"]))))
     return {
-        "HOME": "/tmp",  # noqa: S108 - the sandbox's own
+        "HOME": _TMP,
         "CODESESSION_RUN_SECONDS": str(limits.run_seconds),
         "CODESESSION_OUTPUT_BYTES": str(limits.output_bytes),
         "CODESESSION_FILE_BYTES": str(limits.file_bytes),
         "CODESESSION_FILES": str(limits.files),
         "CODESESSION_PROCESSES": str(limits.processes),
         "CODESESSION_MEMORY_BYTES": str(_run_memory(spec)),
+        "CODESESSION_MEMORY_DIRECTORIES": ",".join(_in_memory(spec)),
         "CODESESSION_WORKSPACE_BYTES": str(int(quantity.parse(spec.workspace.size))),
         "CODESESSION_LANGUAGES": ",".join(spec.languages),
-        "CODESESSION_WORKSPACE": "/mnt/data",
-        "CODESESSION_SOCKET": "/run/codesession/runner.sock",
+        "CODESESSION_WORKSPACE": _WORKSPACE,
+        "CODESESSION_SOCKET": f"{_RUN}/runner.sock",
         "CODESESSION_READY_PORT": str(READY_PORT),
         **dict.fromkeys(_THREAD_VARIABLES, threads),
     }
 
 
+def _in_memory(spec: EnvironmentSpec) -> list[str]:
+    """Directories that count in the pod's memory."""
+    workspace = [_WORKSPACE] if spec.workspace.type is WorkspaceType.MEMORY else []
+    return [_TMP, _SHM, *workspace]
+
+
 def _run_memory(spec: EnvironmentSpec) -> int:
-    """Below the pod's own limit, so that a run is what dies of hunger and not the runner."""
-    return spec.limits.memory_bytes or int(_memory(spec) * Decimal("0.8"))
+    """Below the pod's own limit, so that a run is what dies of hunger and not the sandbox: the kernel of
+    gVisor takes its part too, and a run that takes much at once is seen a moment later."""
+    return spec.limits.memory_bytes or int(_memory(spec) * Decimal("0.75"))
 
 
 def _memory(spec: EnvironmentSpec) -> Decimal:
@@ -163,9 +175,9 @@ def _workspace(spec: EnvironmentSpec, claim_name: str) -> dict[str, Any]:
 
 def _mounts(spec: EnvironmentSpec) -> list[Object]:
     mounts: list[Object] = [
-        {"name": "workspace", "mountPath": "/mnt/data"},
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the sandbox's own
-        {"name": "run", "mountPath": "/run/codesession"},
+        {"name": "workspace", "mountPath": _WORKSPACE},
+        {"name": "tmp", "mountPath": _TMP},
+        {"name": "run", "mountPath": _RUN},
     ]
     if spec.shared_assets is not None:
         mounts.append({"name": "shared", "mountPath": "/mnt/shared", "readOnly": True})
