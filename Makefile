@@ -95,9 +95,10 @@ clean: ## forget what was built in this checkout (not the cache)
 	@touch $@
 
 .PHONY: .bubblewrap .root .go .node .tools
-# Built before the tests, whose time is limited: the S3 server that objects are tested on, gVisor, and helm.
+# Built before the tests, whose time is limited: the S3 server that objects are tested on, gVisor, helm, and
+# what reads PromQL.
 .tools: .venv/.ready .go
-	@$(BIN)/python -c 'from e2e.cluster.cache import binary; [binary(name) for name in ("minio", "runsc", "helm")]'
+	@$(BIN)/python -c 'from e2e.cluster.cache import binary; [binary(name) for name in ("minio", "runsc", "helm", "promql")]'
 
 .bubblewrap:
 	@command -v runsc bwrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { echo "==> apt-get install bubblewrap"; apt-get update -qq && apt-get install -qq -y --no-install-recommends bubblewrap >/dev/null; }; } || { echo "codesession local needs runsc or bubblewrap: apt-get install bubblewrap" >&2; exit 1; }

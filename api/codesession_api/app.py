@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from codesession_api import cors, errors, openapi
+from codesession_api import cors, errors, metrics, openapi
 from codesession_api.auth import authenticator
 from codesession_api.errors import ApiError, bad_request, not_found, refusal
 from codesession_api.execution import Executor
@@ -80,6 +80,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _refuse(request: Request, error: Exception) -> JSONResponse:
     refused = _as_refusal(error)
+    metrics.ERRORS.labels(refused.code).inc()
     return JSONResponse(refused.body(), refused.status, refused.headers())
 
 

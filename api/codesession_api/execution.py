@@ -8,7 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from codesession_api import folders, hints
+from codesession_api import folders, hints, metrics
 from codesession_api.answer import answer, refused
 from codesession_api.errors import (
     SandboxBadRequest,
@@ -77,9 +77,10 @@ class Executor:
             return refused(request.lang[:32], request.session_id, reason)
         if len(request.files) > self._settings.run_files:
             raise invalid_field(f"files: at most {self._settings.run_files} can be named")
+        begun = time.perf_counter()
         hint = hints.hashed(self._settings, principal, request.runtime_session_hint)
         place = await self.prepared(principal, request, hint)
-        done = await self._run(principal, request, place)
+        done = await self._run(principal, request, place, begun)
         if hint is not None:
             done.runtime_session_id = place.sandbox.session_id
             done.runtime_status = "new" if place.fresh else "reused"
@@ -144,18 +145,26 @@ class Executor:
             inputs.offer(await self._files.latest(principal, folder), self._settings.run_files)
         return await self._sandboxes.claim(principal, hint, one_shot=one_shot)
 
-    async def _run(self, principal: Principal, request: ExecRequest, place: Place) -> ExecAnswer:
+    async def _run(
+        self, principal: Principal, request: ExecRequest, place: Place, begun: float
+    ) -> ExecAnswer:
         sandbox, seconds = place.sandbox, self.seconds(request)
         # Found by its name alone: a session that files or a hint lead to is not asked for its variables.
         live = sandbox.session_id == request.session_id
         spec = RunSpec(secrets.token_hex(16), request.lang, request.code, request.args, seconds, live)
         try:
-            result = await sandbox.run(spec)
+            with metrics.RUN_SECONDS.labels(request.lang).time():
+                result = await sandbox.run(spec)
         except SandboxBusy:
             raise
         except SandboxError as error:
             log.warning("a run failed: %s", type(error).__name__)
+            metrics.RUNS.labels(request.lang, "failed").inc()
+            metrics.failed(error)
             return refused(request.lang, sandbox.session_id, reason(error))
+        metrics.RUNS.labels(request.lang, result.outcome.value).inc()
+        if result.first_output is not None:
+            metrics.FIRST_BYTE_SECONDS.observe(result.first_output - begun)
         collector = Collector(
             self._files,
             self._quotas,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from codesession_api import names
+from codesession_api import metrics, names
 from codesession_api.concurrency import bounded, closing
 from codesession_api.errors import (
     ObjectMissing,
@@ -111,6 +112,7 @@ class Inputs(dict[str, Input]):
         return [entry for entry in self.values() if entry.path in paths]
 
     async def _mount(self, sandbox: Sandbox, files: Files, by: Principal, entry: Input) -> Mounted | None:
+        begun = time.perf_counter()
         try:
             file = await files.locate(by, entry.key, entry.scope)
             async with closing(files.read(file)) as chunks:
@@ -124,5 +126,6 @@ class Inputs(dict[str, Input]):
         except (SandboxBadRequest, SandboxFileMissing):
             self.drop(entry.path, "cannot be written at its path")
         else:
+            metrics.moved("in", file.info.size, time.perf_counter() - begun)
             return Mounted(entry, file)
         return None

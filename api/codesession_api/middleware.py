@@ -16,6 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from codesession_api import metrics
 from codesession_api.auth import PATH_KEY, take_path_key
 from codesession_api.errors import refusal
 from codesession_api.log import request_id
@@ -119,20 +120,23 @@ class _Exchange:
         if self._status is not None:
             raise error
         refused = refusal(error)
+        metrics.ERRORS.labels(refused.code).inc()
         body = json.dumps(refused.body()).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await self._send({"type": "http.response.start", "status": refused.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
     def _log(self, seconds: float) -> None:
-        """The route and not the path: ids are capabilities where nobody is asked for a key."""
+        """And count it. The route and not the path: ids are capabilities where nobody is asked for a key."""
         route: Any = self._scope.get("route")
         path = getattr(route, "path", "(none)")
+        status = self._status or _CLIENT_LEFT
+        metrics.requested(self._scope["method"], path, status, seconds)
         level = logging.DEBUG if path in _QUIET else logging.INFO
         fields = {
             "method": self._scope["method"],
             "route": path,
-            "status": self._status or _CLIENT_LEFT,
+            "status": status,
             "milliseconds": round(seconds * 1000, 1),
         }
         access.log(level, "%(method)s %(route)s %(status)s %(milliseconds)s ms", fields, extra=fields)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from codesession_api import keys, names
+from codesession_api import keys, metrics, names
 from codesession_api.concurrency import bounded, closing
 from codesession_api.errors import (
     ObjectMissing,
@@ -145,6 +146,7 @@ class Collector:
             return None
         except (SandboxError, ObjectsUnavailable) as error:
             log.warning("a changed file was not stored: %s", type(error).__name__)
+            metrics.failed(error)
             _lose(entry, outputs)
             return None
 
@@ -155,9 +157,11 @@ class Collector:
         session = self.sandbox.session_id
         key = FileKey.of(self.principal, session, keys.new_file_id(), entry.path)
         metadata = {MODIFIED_FROM: before.key.tag} if before else None
+        begun = time.perf_counter()
         chunks = self.sandbox.get(entry.path, tag=key.tag)
         async with closing(allowance.metered(chunks, entry.size)) as metered:
             stored = await self.files.add(key, metered, metadata)
+        metrics.moved("out", stored.info.size, time.perf_counter() - begun)
         return AnswerFile(
             id=key.file_id,
             name=entry.path,

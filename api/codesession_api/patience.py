@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from codesession_api import metrics
 from codesession_api.errors import refusal
 from codesession_api.wire import ExecAnswer
 
@@ -82,7 +83,9 @@ class PatientResponse(Response):
             return work.result()
         if not isinstance(error, Exception):
             raise error
-        return self._late(refusal(error).message)
+        refused = refusal(error)
+        metrics.ERRORS.labels(refused.code).inc()
+        return self._late(refused.message)
 
 
 async def _disconnect(receive: Receive) -> None:

@@ -78,6 +78,8 @@ class RunResult:
     deleted: list[str] = field(default_factory=list)
     files_dropped: int = 0
     """Changed files over the limit of files per run, which are not in `changed`."""
+    first_output: float | None = None
+    """When the first byte of output came, on `time.perf_counter`; None where there was none."""
 
 
 @dataclass(frozen=True, slots=True)

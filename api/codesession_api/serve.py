@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
 
+from codesession_api import metrics
 from codesession_api.app import create_app
 from codesession_api.objects import open_objects
 from codesession_api.ports import Sandboxes
@@ -26,16 +28,16 @@ class ServeError(Exception):
 
 async def serve(settings: Settings, announce: Announce) -> None:
     """`announce` is called once, with the URL, when requests are taken."""
-    listener = _listen(settings.host, settings.port)
+    with _listen(settings.host, settings.port) as listener, _metrics(settings):
+        await _serve(settings, announce, listener)
+
+
+async def _serve(settings: Settings, announce: Announce, listener: socket.socket) -> None:
+    sandboxes = await open_sandboxes(settings)
     try:
-        sandboxes = await open_sandboxes(settings)
-        try:
-            app = create_app(settings, sandboxes, await open_objects(settings))
-        except BaseException:
-            await sandboxes.aclose()
-            raise
+        app = create_app(settings, sandboxes, await open_objects(settings))
     except BaseException:
-        listener.close()
+        await sandboxes.aclose()
         raise
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -51,6 +53,16 @@ async def open_sandboxes(settings: Settings) -> Sandboxes:
     from codesession_api.sandboxes.kubernetes import open_kubernetes
 
     return await open_kubernetes(settings)
+
+
+@contextlib.contextmanager
+def _metrics(settings: Settings) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(metrics.served(settings.host, settings.metrics_port))
+        except OSError as error:
+            raise ServeError(f"cannot listen on port {settings.metrics_port}: {error.strerror}") from None
+        yield
 
 
 class _Server(uvicorn.Server):

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from codesession_api import metrics
 from codesession_api.errors import rate_limited
 
 _RETRY_SECONDS = 2
@@ -29,7 +30,8 @@ class Slots:
             raise rate_limited("Too many of your runs are under way.", _RETRY_SECONDS)
         self._held[holder] += 1
         try:
-            yield
+            with metrics.IN_FLIGHT.track_inprogress():
+                yield
         finally:
             self._held[holder] -= 1
             if not self._held[holder]:

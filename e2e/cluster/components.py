@@ -102,6 +102,7 @@ _SIMPLE = [
     ),
     Component("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
     Component("minio", {"minio": "github.com/minio/minio"}),
+    Component("promql", {"promql": "codesession.dev/e2e/cluster/promql"}),
     Component("pause", {"pause": "codesession.dev/e2e/cluster/pause"}),
 ]
 

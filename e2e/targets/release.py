@@ -61,6 +61,11 @@ def warm_sessions() -> bool:
     return len(ready) >= WARM
 
 
+def account(component: str) -> str:
+    """The user that the release's API or operator is: policies let nobody else do some of what they do."""
+    return f"system:serviceaccount:{NAMESPACE}:{NAME}-{component}"
+
+
 def api_pods() -> list[Json]:
     return kubectl.running(NAMESPACE, "app.kubernetes.io/component=api")
 

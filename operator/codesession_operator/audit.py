@@ -59,8 +59,13 @@ class Audit:
         self._last = time.monotonic()
 
     @property
+    def age(self) -> float:
+        """Seconds since the caches were compared."""
+        return time.monotonic() - self._last
+
+    @property
     def healthy(self) -> bool:
-        overdue = time.monotonic() - self._last > 3 * (self._interval + self._grace) + 60
+        overdue = self.age > 3 * (self._interval + self._grace) + 60
         return not self._behind and not overdue
 
     async def reachable(self) -> None:

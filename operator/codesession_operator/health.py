@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
 Check = Callable[[], bool]
-Sample = tuple[str, dict[str, str], float]
-"""Name, labels, value."""
 
 
 @asynccontextmanager
 async def serving(
-    host: str, port: int, *, live: Check, ready: Check, samples: Callable[[], Iterable[Sample]]
+    host: str, port: int, *, live: Check, ready: Check, metrics: Callable[[], bytes]
 ) -> AsyncIterator[None]:
-    """Answer on that address while the block runs. A check that fails is a 503."""
+    """Answer on that address while the block runs. A check that fails is a 503; `metrics` gives
+    Prometheus' text."""
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(text="".join(map(_line, samples())))
+    async def told(_: web.Request) -> web.Response:
+        return web.Response(body=metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
     app.add_routes(
         [
             web.get("/livez", _answering(live)),
             web.get("/readyz", _answering(ready)),
-            web.get("/metrics", metrics),
+            web.get("/metrics", told),
         ]
     )
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -44,9 +44,3 @@ def _answering(check: Check) -> Callable[[web.Request], Awaitable[web.StreamResp
         return web.Response(status=200 if good else 503, text="ok\n" if good else "not ok\n")
 
     return answer
-
-
-def _line(sample: Sample) -> str:
-    name, labels, value = sample
-    inner = ",".join(f'{key}="{text}"' for key, text in labels.items())
-    return f"{name}{{{inner}}} {value:g}\n" if inner else f"{name} {value:g}\n"

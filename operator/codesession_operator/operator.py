@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from codesession_crds.client import KubeClient
 from codesession_crds.errors import KubeError
@@ -14,11 +13,12 @@ from codesession_operator.audit import Audit
 from codesession_operator.clock import utc_now
 from codesession_operator.environments import EnvironmentReconciler
 from codesession_operator.executor import Executor, RefusedError
+from codesession_operator.metrics import Metrics
 from codesession_operator.namespace import NamespaceReconciler
 from codesession_operator.sessions import SessionReconciler
 from codesession_operator.settings import OperatorSettings
 from codesession_operator.wiring import watch
-from codesession_operator.workqueue import Key, WorkQueue
+from codesession_operator.workqueue import WorkQueue
 from codesession_operator.world import World
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ class Operator:
         self._queue = WorkQueue()
         self._world = World(self._queue.add)
         self._synced = asyncio.Event()
-        self._reconciled: Counter[tuple[str, str]] = Counter()
         self._audit = Audit(
             client,
             self._world,
@@ -43,6 +42,7 @@ class Operator:
             interval=settings.audit_seconds,
             grace=settings.audit_grace_seconds,
         )
+        self.metrics = Metrics(self._world, self._queue, self._audit, client.attempts)
         self._reconcilers = self._make_reconcilers()
 
     def _make_reconcilers(self) -> dict[str, Reconcile]:
@@ -67,7 +67,7 @@ class Operator:
             settings.port,
             live=lambda: self._audit.healthy,
             ready=self._synced.is_set,
-            samples=self._samples,
+            metrics=self.metrics.rendered,
         ):
             await self._audit.reachable()
             async with asyncio.TaskGroup() as tasks:
@@ -96,27 +96,13 @@ class Operator:
         while True:
             key = await self._queue.get()
             try:
-                again_after = await self._reconcilers[key.kind](key.name)
+                with self.metrics.reconciling(key.kind):
+                    again_after = await self._reconcilers[key.kind](key.name)
             except (KubeError, RefusedError) as error:
                 logger.warning("%s %s: %s", key.kind, key.name, error)
-                self._failed(key)
+                self._queue.failed(key)
             except Exception:
                 logger.exception("%s %s", key.kind, key.name)
-                self._failed(key)
+                self._queue.failed(key)
             else:
                 self._queue.done(key, again_after)
-                self._reconciled[key.kind, "done"] += 1
-
-    def _failed(self, key: Key) -> None:
-        self._queue.failed(key)
-        self._reconciled[key.kind, "failed"] += 1
-
-    def _samples(self) -> Iterator[health.Sample]:
-        yield "codesession_operator_queue_length", {}, len(self._queue)
-        for resource, kind in self._world.kinds.items():
-            yield "codesession_operator_objects", {"resource": resource.plural}, len(kind.cache)
-        for (what, outcome), count in sorted(self._reconciled.items()):
-            yield "codesession_operator_reconciled_total", {"kind": what, "outcome": outcome}, count
-        for (method, resource_path), count in sorted(self._client.attempts.items()):
-            labels = {"method": method, "resource": resource_path}
-            yield "codesession_operator_requests_total", labels, count

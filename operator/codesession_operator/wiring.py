@@ -7,6 +7,7 @@ finalizers, no indexes (start-up would grow with the square of the objects), no 
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import kopf
@@ -40,6 +41,7 @@ def _listen(registry: kopf.OperatorRegistry, resource: Resource, world: World) -
     @kopf.on.event(resource.group, resource.version, resource.plural, id=resource.plural, registry=registry)
     async def hear(event: kopf.RawEvent, **_: Any) -> None:
         obj: Any = event["object"]
+        world.last_heard[resource] = time.monotonic()
         if event["type"] == "DELETED":
             world.gone(resource, obj["metadata"]["name"], obj["metadata"]["uid"])
         else:

@@ -64,6 +64,8 @@ class World:
         self.policies: Cache[PolicyView] = Cache()
         self.guarded: dict[str, int] = {}
         """The generation of each environment for which policy and limits are in place."""
+        self.last_heard: dict[Resource, float] = {}
+        """When the watch of a kind told something last, in seconds of the monotonic clock."""
         self.kinds = {
             CODE_SESSIONS: _Kind(self.sessions, CodeSession.model_validate, self._session_changed),
             CODE_ENVIRONMENTS: _Kind(

@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from codesession_api import hints
+from codesession_api import hints, metrics
 from codesession_api.answer import answer
 from codesession_api.errors import (
     SandboxBusy,
@@ -208,11 +208,14 @@ class _Program:
             return failed(reason(error), session_id=self._sandbox.session_id)
         except SandboxError as error:
             log.warning("a program failed: %s", type(error).__name__)
+            metrics.RUNS.labels(self._waiting.language, "failed").inc()
+            metrics.failed(error)
             return failed(reason(error), session_id=self._sandbox.session_id)
 
     async def _end(
         self, result: RunResult, inputs: Inputs | None, mounted: Sequence[Mounted]
     ) -> Completed | Failed:
+        metrics.RUNS.labels(self._waiting.language, result.outcome.value).inc()
         if inputs is None:
             inputs = await self._programs.inputs(self._waiting, self._principal)
         collector = self._programs.collector(self._sandbox, self._principal, inputs)

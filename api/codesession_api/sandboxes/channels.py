@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 import re
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any
 
@@ -186,6 +187,7 @@ class Output(Channel):
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.truncated = False
+        self.first_output: float | None = None
         self.changed: dict[str, FileEntry] = {}
         self.deleted: dict[str, None] = {}
         self.dropped = 0
@@ -194,6 +196,8 @@ class Output(Channel):
         if kind is Kind.RECORD:
             self._record(Frame(kind, self.number, payload).json())
         else:
+            if self.first_output is None:
+                self.first_output = time.perf_counter()
             kept = self.stdout if kind is Kind.STDOUT else self.stderr
             room = self._output_bytes - len(kept)
             kept += payload[:room]

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from codesession_api import metrics
 from codesession_api.errors import SandboxLost
 from codesession_api.sandboxes.connection import Connection, ConnectionLost
 from codesession_api.sandboxes.exec_stream import CONTAINER, open_exec
@@ -78,7 +79,9 @@ class Dialer:
 
     async def forget(self, pod: PodRef) -> None:
         """Close the stream to a pod, if there is one."""
-        if connection := self._held.pop(pod, None):
+        connection = self._held.pop(pod, None)
+        metrics.STREAMS.set(len(self._held))
+        if connection:
             await connection.aclose()
 
     async def aclose(self) -> None:
@@ -98,6 +101,7 @@ class Dialer:
                 del self._gone[next(iter(self._gone))]
         elif dial.exception() is None:
             self._held[pod] = dial.result()
+            metrics.STREAMS.set(len(self._held))
 
     async def _dial(self, pod: PodRef) -> Connection:
         try:

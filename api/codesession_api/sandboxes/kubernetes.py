@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from codesession_api import metrics
 from codesession_api.errors import SandboxesBusy, SandboxesUnavailable
 from codesession_api.ports import Principal, Sandbox, Sandboxes
 from codesession_api.sandboxes import claims
@@ -132,9 +134,10 @@ class KubernetesSandboxes:
         if one_shot:
             idle = environment.idle_of_one_shot(environment.limits_within(self._limits()).run_seconds)
         wanted = _Wanted(environment, principal, idle, hint)
-        view = await self._claim_warm(wanted)
-        if view is None:
-            view = await self._claim_new(wanted)
+        begun = time.perf_counter()
+        warm = await self._claim_warm(wanted)
+        view = warm or await self._claim_new(wanted)
+        metrics.CLAIM_SECONDS.labels("hit" if warm else "miss").observe(time.perf_counter() - begun)
         return self._sandbox(view, environment)
 
     async def delete(self, session_id: str, principal: Principal) -> bool:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Container
 from dataclasses import dataclass
 
+from codesession_api import metrics
 from codesession_api.errors import SandboxesBusy, SandboxesUnavailable, SandboxLost
 from codesession_api.ports import Principal, Sandbox, Sandboxes
 from codesession_api.sandboxes.child import StartError
@@ -131,7 +133,9 @@ class LocalSandboxes:
         self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
     ) -> Sandbox:
         # `one_shot` is of no use here: room is made when somebody needs it.
+        begun, pool = time.perf_counter(), "hit" if self._warm else "miss"
         sandbox = await self._take()
+        metrics.CLAIM_SECONDS.labels(pool).observe(time.perf_counter() - begun)
         claimed = _Claimed(sandbox, principal, self._loop.time(), hint)
         self._claimed[sandbox.session_id] = claimed
         self._taken.set()

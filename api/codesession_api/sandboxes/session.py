@@ -277,6 +277,7 @@ def _result(end: Mapping[str, Any], output: Output) -> RunResult:
         changed=list(output.changed.values()),
         deleted=list(output.deleted),
         files_dropped=number(end, "files_dropped") + output.dropped,
+        first_output=output.first_output,
     )
 
 

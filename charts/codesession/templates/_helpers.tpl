@@ -130,3 +130,23 @@ configMap: {name: {{ $.Release.Name }}-jwt-keys}
 - {name: {{ $prefix }}{{ upper $name }}, value: {{ $value | quote }}}
 {{ end }}
 {{- end }}
+
+{{- /* Part of a policy's matchConstraints. */}}
+{{- define "codesession.inSandboxes" -}}
+namespaceSelector:
+  matchLabels:
+    kubernetes.io/metadata.name: {{ .Values.sandboxNamespace.name }}
+{{- end }}
+
+{{- /* A policy's matchConditions: nothing where nobody is exempt. */}}
+{{- define "codesession.unlessExempt" -}}
+{{- with .Values.admissionPolicy -}}
+{{- if or .exemptUsers .exemptGroups -}}
+matchConditions:
+  - name: not-exempt
+    expression: >-
+      !(request.userInfo.username in {{ toJson .exemptUsers | replace "\"" "'" }}) &&
+      !request.userInfo.groups.exists(g, g in {{ toJson .exemptGroups | replace "\"" "'" }})
+{{- end }}
+{{- end }}
+{{- end }}

@@ -44,8 +44,9 @@ SESSIONS = "codesessions.codesession.dev"
 def test_an_account_may(
     chart_release: Target, account: str, verb: str, what: str, namespace: str, allowed: bool
 ) -> None:
-    user = f"system:serviceaccount:{release.NAMESPACE}:{release.NAME}-{account}"
     resource, _, subresource = what.partition("/")
     options = ["--subresource", subresource] if subresource else []
-    answer = kubectl.run("auth", "can-i", verb, resource, *options, "-n", namespace, "--as", user)
+    answer = kubectl.run(
+        "auth", "can-i", verb, resource, *options, "-n", namespace, "--as", release.account(account)
+    )
     assert answer.stdout.strip() == ("yes" if allowed else "no"), answer.stderr

@@ -38,7 +38,8 @@ def test_a_deleted_session_leaves_no_pod_and_no_volume(api: httpx.Client) -> Non
 def test_a_session_past_its_time_leaves_no_pod_and_no_volume(api: httpx.Client) -> None:
     session = start(api)
     past = '{"spec": {"shutdownTime": "2001-01-01T00:00:00Z"}}'
-    kubectl.out("patch", "codesessions", session, "-n", release.SANDBOXES, "--type=merge", "-p", past)
+    what = ("patch", "codesessions", session, "-n", release.SANDBOXES, "--type=merge", "-p", past)
+    kubectl.out(*what, "--as", release.account("api"))
     eventually(lambda: nothing_left_of(session), "the end of pod and volume")
     # The files stay, and the next call has them again.
     again = api.post("/exec", json={"lang": "bash", "code": "cat kept.txt", "session_id": session}).json()
