@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from codesession_crds.variables import first_fault, unknown_variable
 from codesession_operator.builders.network import PRIVATE
 
 PREFIX = "CODESESSION_OPERATOR_"
+_NAME = re.compile(r"[a-z][a-z0-9-]*(\.[a-z0-9-]+)+")
 
 
 class SettingsError(Exception):
@@ -97,16 +99,8 @@ class OperatorSettings(BaseSettings):
     @classmethod
     def _addresses(cls, value: Any) -> Any:
         """A service's may be a name, where a cloud puts one in KUBERNETES_SERVICE_HOST."""
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(part.strip() for part in parts if _is_address(part.strip()))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        return tuple(str(ip_address(part)) for part in parts if part and not _NAME.fullmatch(part))
 
 
 def load() -> OperatorSettings:

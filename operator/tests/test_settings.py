@@ -17,6 +17,7 @@ from codesession_operator.settings import PREFIX, OperatorSettings
         ("WORKERS", "0", "CODESESSION_OPERATOR_WORKERS: input should be greater than or equal to 1"),
         ("LOG_LEVEL", "loud", "CODESESSION_OPERATOR_LOG_LEVEL: input should be"),
         ("QUOTA", "{", '"quota"'),
+        ("CLUSTER_ADDRESSES", "$(NODE),10.0.0.1", "CODESESSION_OPERATOR_CLUSTER_ADDRESSES: "),
         ("DENIED_CIDRS", '["10.0.0.0/40"]', "CODESESSION_OPERATOR_DENIED_CIDRS: "),
     ],
 )
