@@ -23,9 +23,13 @@ from e2e.targets.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/codesession"
+SANDBOX_IMAGE = "localhost/codesession-sandbox:dev"
 NAME = NAMESPACE = "codesession-e2e"
 SANDBOXES = "codesession-e2e-sandboxes"
 WARM = 2
+TENANTS = ("alice", "bob", "carol")
+OTHER_ENVIRONMENT = "features"
+"""That of the last tenant; a test makes of it what it needs."""
 
 
 def is_this_machines() -> bool:
@@ -75,7 +79,7 @@ def _install() -> tuple[str, ...]:
     existing = _abandoned_or_none()
     definitions.install()
     keys = _keys() if existing else {}
-    keys = keys or {tenant: secrets.token_urlsafe(24) for tenant in ("alice", "bob")}
+    keys = {tenant: keys.get(tenant) or secrets.token_urlsafe(24) for tenant in TENANTS}
     values = ["-f", "-"]
     if extra := os.environ.get("CODESESSION_E2E_VALUES"):
         values += ["-f", extra]
@@ -93,8 +97,15 @@ def _values(keys: dict[str, str]) -> Json:
     return {
         "sandboxNamespace": {"name": SANDBOXES},
         "auth": {"mode": "api-key", "apiKeys": keys},
-        "api": {"replicas": 2, "service": {"type": "NodePort"}},
-        "environments": {"default": {"warmPool": {"replicas": WARM}}},
+        "api": {
+            "replicas": 2,
+            "service": {"type": "NodePort"},
+            "tenantEnvironments": {TENANTS[-1]: OTHER_ENVIRONMENT},
+        },
+        "environments": {
+            "default": {"warmPool": {"replicas": WARM}},
+            OTHER_ENVIRONMENT: {"image": SANDBOX_IMAGE, "warmPool": {"replicas": 0}},
+        },
         "minio": {"storage": {"size": "5Gi"}},
     }
 
