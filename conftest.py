@@ -12,11 +12,15 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
+GROUPS = ("e2e/tests/cluster/full/", "e2e/tests/")
+"""Folders whose tests share a server, the inner ones first."""
+
+
 class Groups(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """With `-n`, a process takes one group after the other: a file, or all that share a server."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "e2e/tests" if nodeid.startswith("e2e/tests/") else nodeid.partition("::")[0]
+        return next((group for group in GROUPS if nodeid.startswith(group)), nodeid.partition("::")[0])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:

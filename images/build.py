@@ -30,7 +30,7 @@ def build(images: list[Image]) -> list[Path]:
             _build_missing([pair for pair in zip(images, archives, strict=True) if not pair[1].exists()])
     for image, archive in zip(images, archives, strict=True):
         os.utime(archive)
-        cache.prune(image.name)
+        cache.prune(image.name, image.kept)
     return archives
 
 

@@ -10,9 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-KEPT = 3
-"""Archives per image: those of a few branches, without growing for ever."""
-
 
 def directory() -> Path:
     root = os.environ.get("CODESESSION_CACHE") or Path.home() / ".cache" / "codesession"
@@ -43,8 +40,9 @@ def write(path: Path, write_to: Callable[[Path], object]) -> None:
         made.replace(path)
 
 
-def prune(name: str) -> None:
+def prune(name: str, kept: int) -> None:
     """Forget all but the archives of an image that were used last."""
-    by_use = sorted(directory().glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime)
-    for path in by_use[:-KEPT]:
+    archives = directory().glob(f"{name}-{'[0-9a-f]' * 16}.tar")
+    by_use = sorted(archives, key=lambda path: path.stat().st_mtime)
+    for path in by_use[:-kept]:
         path.unlink(missing_ok=True)

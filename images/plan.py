@@ -27,6 +27,11 @@ class Image:
     """Whether it is built only when it is asked for."""
 
     @property
+    def kept(self) -> int:
+        """Archives in the cache: those of a few branches, where they are not gigabytes each."""
+        return 1 if self.on_demand else 3
+
+    @property
     def reference(self) -> str:
         return f"localhost/codesession-{self.name}:dev"
 

@@ -78,7 +78,7 @@ class RunResult:
     deleted: list[str] = field(default_factory=list)
     files_dropped: int = 0
     """Changed files over the limit of files per run, which are not in `changed`."""
-    first_output: float | None = None
+    first_output: float | None = field(default=None, compare=False)
     """When the first byte of output came, on `time.perf_counter`; None where there was none."""
 
 

@@ -34,6 +34,19 @@ def variables(deployment: dict[str, Any]) -> dict[str, Any]:
     return {e["name"]: e.get("value") for e in deployment["spec"]["template"]["spec"]["containers"][0]["env"]}
 
 
+def test_images_are_held_on_the_nodes_that_may_need_them(chart: Chart) -> None:
+    assert not any(obj["kind"] == "DaemonSet" for obj in chart())
+    selectors = ("nodeSelector.pool=a", "gpu.nodeSelector.gpu=yes", "tolerations[0].operator=Exists")
+    wanted = [f"environments.default.{value}" for value in selectors]
+    made = by_kind(chart("prePull.enabled=true", *wanted), "DaemonSet", "codesession-image-default")
+    pod = made["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == "localhost/codesession-sandbox:dev"
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert pod["nodeSelector"] == {"pool": "a", "gpu": "yes"}
+    assert pod["tolerations"] == [{"operator": "Exists"}]
+
+
 def test_the_chart_has_the_definitions_as_they_are_generated() -> None:
     assert crds.stale(crds.wanted()) == []
 

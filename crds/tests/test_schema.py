@@ -97,7 +97,8 @@ def test_reasons_are_closed_lists() -> None:
 def test_nested_defaults_apply_when_the_parent_is_absent() -> None:
     spec = NODES["codeenvironments.spec"]
     assert spec["required"] == ["image"]
-    assert spec["properties"]["session"]["default"] == {"idleSeconds": 1800, "absoluteSeconds": 86400}
+    lifetimes = {"idleSeconds": 1800, "oneShotIdleSeconds": 60, "absoluteSeconds": 86400}
+    assert spec["properties"]["session"]["default"] == lifetimes
     for name in ("resources", "workspace", "network", "limits", "warmPool", "session"):
         fields = spec["properties"][name]["properties"]
         for key, value in spec["properties"][name]["default"].items():

@@ -30,6 +30,7 @@ from e2e.targets import definitions
 MANAGER = "codesession-tests"
 ENVIRONMENT = "default"
 _AT_ONCE = 32
+_SYNC_SECONDS = 300.0
 _TASKS = 4
 """Claims that one claimer has under way."""
 
@@ -159,6 +160,7 @@ async def _claimer(number: int, namespace: str) -> None:
     unused = {"s3_endpoint": "unused", "s3_access_key": "unused", "s3_secret_key": "unused"}
     sandboxes = await open_kubernetes(load(namespace=namespace, environment=ENVIRONMENT, **unused))
     assert isinstance(sandboxes, KubernetesSandboxes)
+    await sandboxes.synced(_SYNC_SECONDS)
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     before = sandboxes._client.attempts["PATCH", "codesessions"]

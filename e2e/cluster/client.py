@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from e2e.cluster import cache
+from e2e.cluster.errors import ClusterError
 from e2e.cluster.instance import Instance
 from e2e.cluster.shell import run, succeeds
 
@@ -32,6 +38,19 @@ def meets(instance: Instance, condition: str, what: str, namespace: str = "defau
 def ctr(instance: Instance, *words: str | Path) -> str:
     """In the namespace of containerd that the kubelet uses. Raises ClusterError."""
     return run(_ctr(instance, *words))
+
+
+def import_image(instance: Instance, label: str, write: Callable[[IO[bytes]], None]) -> None:
+    """The image archive that `write` writes. Raises ClusterError."""
+    words = [str(word) for word in _ctr(instance, "images", "import", f"--label={label}", "-")]
+    with tempfile.TemporaryFile() as complaint:
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaint)
+        with contextlib.suppress(BrokenPipeError), process:
+            assert process.stdin is not None
+            write(process.stdin)
+        if process.returncode != 0:
+            complaint.seek(0)
+            raise ClusterError(f"containerd took no image: {complaint.read().decode().strip()[-500:]}")
 
 
 def containerd_answers(instance: Instance) -> bool:

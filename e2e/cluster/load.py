@@ -6,9 +6,10 @@ import hashlib
 import tarfile
 from pathlib import Path
 
-from e2e.cluster import client
+from e2e.cluster import client, layers
 from e2e.cluster.errors import ClusterError
 from e2e.cluster.instance import Instance
+from e2e.cluster.packed import Packed, read
 from e2e.cluster.progress import step
 
 _LABEL = "codesession.dev/archive"
@@ -21,8 +22,18 @@ def load(instance: Instance, archive: Path) -> None:
     if client.ctr(instance, "images", "list", "--quiet", f'labels."{_LABEL}"=={identity}').strip():
         return
     with step(f"load {archive.name}"):
-        label = f"--label={_LABEL}={identity}"
-        client.ctr(instance, "images", "import", label, archive.resolve())
+        packed = read(archive)
+        if packed is None:
+            client.ctr(instance, "images", "import", f"--label={_LABEL}={identity}", archive.resolve())
+        else:
+            _load(instance, packed, f"{_LABEL}={identity}")
+
+
+def _load(instance: Instance, packed: Packed, label: str) -> None:
+    """With those layers that a cluster of this machine unpacked before; the others are kept for the next."""
+    given = range(layers.give(instance, packed.chain))
+    client.import_image(instance, label, lambda target: packed.write(target, without=given))
+    layers.keep(instance, packed.chain)
 
 
 def digest(archive: Path) -> str:

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.cluster.cache import binary
@@ -32,6 +33,46 @@ OTHER_ENVIRONMENT = "features"
 """That of the last tenant; a test makes of it what it needs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One environment and the API that serves it. `name` is of the release and of its namespace."""
+
+    name: str
+    sandboxes: str
+    values: Json
+    """Beside names and keys."""
+    warm: int
+    images: tuple[str, ...] = ()
+    """Of `images.build`, what it needs beside those that are always there."""
+
+    def warm_sessions(self) -> bool:
+        """Whether the pool is full."""
+        sessions = [
+            item for item in kubectl.items("codesessions", self.sandboxes) if "claim" not in item["spec"]
+        ]
+        ready = [item for item in sessions if item.get("status", {}).get("phase") == "Ready"]
+        return len(ready) >= self.warm
+
+
+USUAL = Release(
+    NAME,
+    SANDBOXES,
+    {
+        "api": {
+            "replicas": 2,
+            "service": {"type": "NodePort"},
+            "tenantEnvironments": {TENANTS[-1]: OTHER_ENVIRONMENT},
+        },
+        "environments": {
+            "default": {"warmPool": {"replicas": WARM}},
+            OTHER_ENVIRONMENT: {"image": SANDBOX_IMAGE, "warmPool": {"replicas": 0}},
+        },
+        "minio": {"storage": {"size": "5Gi"}},
+    },
+    WARM,
+)
+
+
 def is_this_machines() -> bool:
     """Whether KUBECONFIG is the cluster of `e2e.cluster`, which tests may do anything to."""
     done = subprocess.run([sys.executable, "-m", "e2e.cluster", "kubeconfig"], capture_output=True, cwd=ROOT)
@@ -40,29 +81,29 @@ def is_this_machines() -> bool:
 
 
 @contextlib.contextmanager
-def installed() -> Iterator[Target]:
+def installed(release: Release = USUAL) -> Iterator[Target]:
     """The release, fresh: of this checkout's images and definitions, and with no session of before.
 
     On another cluster than this machine's own the images have to be there; CODESESSION_E2E_VALUES names a
-    file of values for it, CODESESSION_E2E_URL where its API answers.
+    file of values for it, CODESESSION_E2E_URL where the API of the usual release answers.
     """
     if not os.environ.get("KUBECONFIG"):
         raise TargetError("KUBECONFIG is not set: `make e2e` brings a cluster up and sets it")
     if is_this_machines():
         _visibly([sys.executable, "-m", "images.build", "--load"])
-    keys = _install()
-    kubectl.out("delete", "codesessions", "--all", "-n", SANDBOXES)
-    with _url() as url:
+        if release.images:
+            _visibly([sys.executable, "-m", "images.build", "--load", "--only", *release.images])
+    keys = _install(release)
+    kubectl.out("delete", "codesessions", "--all", "-n", release.sandboxes)
+    with _url(release) as url:
         eventually(lambda: answers(f"{url}/readyz"), f"{url}/readyz", seconds=120)
-        eventually(warm_sessions, "warm sessions", seconds=180)
+        eventually(release.warm_sessions, "warm sessions", seconds=180)
         yield Target("cluster", url, keys)
 
 
 def warm_sessions() -> bool:
-    """Whether the pool is full."""
-    sessions = [item for item in kubectl.items("codesessions", SANDBOXES) if "claim" not in item["spec"]]
-    ready = [item for item in sessions if item.get("status", {}).get("phase") == "Ready"]
-    return len(ready) >= WARM
+    """Whether the pool of the usual release is full."""
+    return USUAL.warm_sessions()
 
 
 def account(component: str) -> str:
@@ -74,69 +115,60 @@ def api_pods() -> list[Json]:
     return kubectl.running(NAMESPACE, "app.kubernetes.io/component=api")
 
 
-def _install() -> tuple[str, ...]:
+def _install(release: Release) -> tuple[str, ...]:
     """The tenants' keys; those of a release that is there already are kept."""
-    existing = _abandoned_or_none()
+    existing = _abandoned_or_none(release)
     definitions.install()
-    keys = _keys() if existing else {}
+    keys = _keys(release) if existing else {}
     keys = {tenant: keys.get(tenant) or secrets.token_urlsafe(24) for tenant in TENANTS}
     values = ["-f", "-"]
     if extra := os.environ.get("CODESESSION_E2E_VALUES"):
         values += ["-f", extra]
-    place = [NAME, str(CHART), "--namespace", NAMESPACE, "--create-namespace"]
-    _helm("upgrade", "--install", *place, *values, stdin=json.dumps(_values(keys)))
+    place = [release.name, str(CHART), "--namespace", release.name, "--create-namespace"]
+    _helm("upgrade", "--install", *place, *values, stdin=json.dumps(_values(release, keys)))
     if existing:
         # The tag of the images stays the same, so that helm sees nothing to restart.
-        kubectl.out("rollout", "restart", "deployment", "-n", NAMESPACE)
+        kubectl.out("rollout", "restart", "deployment", "-n", release.name)
     for component in ("minio", "operator", "api"):
-        kubectl.out("rollout", "status", f"deployment/{NAME}-{component}", "-n", NAMESPACE, "--timeout=180s")
+        deployment = f"deployment/{release.name}-{component}"
+        kubectl.out("rollout", "status", deployment, "-n", release.name, "--timeout=180s")
     return tuple(keys.values())
 
 
-def _values(keys: dict[str, str]) -> Json:
-    return {
-        "sandboxNamespace": {"name": SANDBOXES},
-        "auth": {"mode": "api-key", "apiKeys": keys},
-        "api": {
-            "replicas": 2,
-            "service": {"type": "NodePort"},
-            "tenantEnvironments": {TENANTS[-1]: OTHER_ENVIRONMENT},
-        },
-        "environments": {
-            "default": {"warmPool": {"replicas": WARM}},
-            OTHER_ENVIRONMENT: {"image": SANDBOX_IMAGE, "warmPool": {"replicas": 0}},
-        },
-        "minio": {"storage": {"size": "5Gi"}},
-    }
+def _values(release: Release, keys: dict[str, str]) -> Json:
+    auth = {"mode": "api-key", "apiKeys": keys}
+    return {"sandboxNamespace": {"name": release.sandboxes}, "auth": auth, **release.values}
 
 
-def _abandoned_or_none() -> bool:
+def _abandoned_or_none(release: Release) -> bool:
     """Whether the release is there. One that a killed run left half made is removed first."""
-    releases = json.loads(_helm("list", "--all", "--namespace", NAMESPACE, "--output", "json"))
-    status = next((release["status"] for release in releases if release["name"] == NAME), "")
+    releases = json.loads(_helm("list", "--all", "--namespace", release.name, "--output", "json"))
+    status = next((each["status"] for each in releases if each["name"] == release.name), "")
     if status.startswith(("pending", "uninstalling")):
-        _helm("uninstall", NAME, "--namespace", NAMESPACE, "--wait", "--no-hooks")
+        _helm("uninstall", release.name, "--namespace", release.name, "--wait", "--no-hooks")
         return False
     return bool(status)
 
 
-def _keys() -> dict[str, str]:
-    values = json.loads(_helm("get", "values", NAME, "--namespace", NAMESPACE, "--output", "json"))
+def _keys(release: Release) -> dict[str, str]:
+    place = ["--namespace", release.name, "--output", "json"]
+    values = json.loads(_helm("get", "values", release.name, *place))
     keys: dict[str, str] = (values or {}).get("auth", {}).get("apiKeys", {})
     return keys
 
 
 @contextlib.contextmanager
-def _url() -> Iterator[str]:
+def _url(release: Release) -> Iterator[str]:
     """Where it answers: as told, or at the nodes' port, or through a tunnel."""
-    if given := os.environ.get("CODESESSION_E2E_URL"):
+    given = os.environ.get("CODESESSION_E2E_URL")
+    if given and release is USUAL:
         yield given.rstrip("/")
         return
-    service = kubectl.get("services", f"{NAME}-api", NAMESPACE) or {}
+    service = kubectl.get("services", f"{release.name}-api", release.name) or {}
     if address := _node_port(service["spec"]["ports"][0]["nodePort"]):
         yield f"http://{address}"
         return
-    with kubectl.forwarded_service(f"{NAME}-api", NAMESPACE, 80) as tunnel:
+    with kubectl.forwarded_service(f"{release.name}-api", release.name, 80) as tunnel:
         yield f"http://{tunnel}"
 
 

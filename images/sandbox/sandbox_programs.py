@@ -50,8 +50,8 @@ int main(int argc, char **argv) {
 }
 """,
     "cpp": """
-#include <fstream>
 #include <iostream>
+#include <fstream>
 #include <ranges>
 #include <vector>
 int main(int argc, char **argv) {

@@ -35,16 +35,30 @@ def test_what_a_killed_build_left_is_removed() -> None:
         assert not (cache.directory() / ".partial-x").exists()
 
 
+def used(name: str, key: str, ago: int) -> None:
+    path = cache.archive(name, key)
+    path.write_text("")
+    os.utime(path, (1000 - ago, 1000 - ago))
+
+
 def test_the_archives_used_last_are_kept() -> None:
-    for age in range(5):
-        path = cache.archive("api", f"key{age}")
-        path.write_text("")
-        os.utime(path, (1000 - age, 1000 - age))
-    cache.archive("operator", "key").write_text("")
-    cache.prune("api")
+    keys = [f"{number:016x}" for number in range(5)]
+    for age, key in enumerate(keys):
+        used("api", key, age)
+    used("operator", keys[0], 9)
+    cache.prune("api", kept=3)
     assert sorted(path.name for path in cache.directory().glob("*.tar")) == [
-        "api-key0.tar",
-        "api-key1.tar",
-        "api-key2.tar",
-        "operator-key.tar",
+        *(f"api-{key}.tar" for key in keys[:3]),
+        f"operator-{keys[0]}.tar",
+    ]
+
+
+def test_an_image_whose_name_begins_another_leaves_that_ones_archives() -> None:
+    for age, key in enumerate([f"{number:016x}" for number in range(4)]):
+        used("sandbox", key, age)
+    used("sandbox-full", "f" * 16, 9)
+    cache.prune("sandbox", kept=1)
+    assert sorted(path.name for path in cache.directory().glob("*.tar")) == [
+        f"sandbox-{0:016x}.tar",
+        f"sandbox-full-{'f' * 16}.tar",
     ]

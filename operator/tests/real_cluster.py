@@ -143,7 +143,7 @@ class Process:
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "codesession_operator", env=self._environment
         )
-        await self.answers("readyz", 200, within=60)
+        await self.answers("readyz", 200, within=120)
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

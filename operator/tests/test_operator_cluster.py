@@ -57,6 +57,15 @@ async def operator(cluster: Cluster) -> AsyncIterator[Process]:
     await process.stop()
 
 
+@pytest.fixture
+async def other(cluster: Cluster) -> AsyncIterator[Process]:
+    """Another operator of the same namespace."""
+    process = Process(cluster.namespace)
+    await process.start()
+    yield process
+    await process.stop()
+
+
 def reason(obj: Object) -> str:
     conditions = obj.get("status", {}).get("conditions") or [{"reason": ""}]
     found: str = conditions[0]["reason"]
@@ -200,14 +209,11 @@ def unclaimed(sessions: list[Object]) -> list[Object]:
 
 
 async def test_two_operators_at_once_make_nothing_twice_and_lose_nothing(
-    cluster: Cluster, operator: Process
+    cluster: Cluster, operator: Process, other: Process
 ) -> None:
     """While sessions come, are claimed and go, and pods are lost."""
-    other = Process(cluster.namespace)
     async with cluster.pods_pretend():
-        await asyncio.gather(
-            other.start(), cluster.environment(warmPool={"replicas": 3, "maxRefillPerMinute": 600}, **NOWHERE)
-        )
+        await cluster.environment(warmPool={"replicas": 3, "maxRefillPerMinute": 600}, **NOWHERE)
         mine = [await cluster.session() for _ in range(4)]
         warm = await cluster.until(
             CODE_SESSIONS, lambda found: len(unclaimed(found)) == 3 and all_ready(found)
@@ -233,15 +239,14 @@ async def test_two_operators_at_once_make_nothing_twice_and_lose_nothing(
             children = await cluster.until(resource, lambda found: names(found) == names(sessions))
             owners = {one["metadata"]["ownerReferences"][0]["uid"] for one in children}
             assert owners == {one["metadata"]["uid"] for one in sessions}
-        versions = {one["metadata"]["resourceVersion"] for one in sessions}
         # Each hears of all of it once more, and finds nothing to do.
         for process in (operator, other):
             await process.stop(signal.SIGKILL)
+        versions = {one["metadata"]["resourceVersion"] for one in await cluster.all(CODE_SESSIONS)}
         await asyncio.gather(operator.start(), other.start())
         assert await operator.writes() + await other.writes() == 0
         after = {one["metadata"]["resourceVersion"] for one in await cluster.all(CODE_SESSIONS)}
         assert after == versions
-    await other.stop()
 
 
 async def test_a_pod_that_no_node_lets_go_of_is_removed(cluster: Cluster) -> None:

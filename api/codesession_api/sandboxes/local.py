@@ -132,8 +132,8 @@ class LocalSandboxes:
     async def claim(
         self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
     ) -> Sandbox:
-        # `one_shot` is of no use here: room is made when somebody needs it.
         begun, pool = time.perf_counter(), "hit" if self._warm else "miss"
+        # `one_shot` is of no use here: room is made when somebody needs it.
         sandbox = await self._take()
         metrics.CLAIM_SECONDS.labels(pool).observe(time.perf_counter() - begun)
         claimed = _Claimed(sandbox, principal, self._loop.time(), hint)

@@ -9,11 +9,16 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from codesession_runner import java
 
 DIRECTORY, WORKSPACE = "{dir}", "{workspace}"
 """In a word of a command: the private directory of the run, where its code is, and where it runs."""
+
+
+_PREPARED = "/opt/codesession"
+"""Where the image has what compilers would do for every program anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,20 @@ def _java(code: bytes) -> Commands:
     )
 
 
+def _classes() -> list[str]:
+    """javac's own classes as the image has them, linked beforehand."""
+    path = f"{_PREPARED}/javac.aot"
+    return [f"-XX:AOTCache={path}"] if Path(path).exists() else []
+
+
 # No file of counters in /tmp, and the collector that starts first. javac ends before better code would pay.
 _JVM = ("-XX:-UsePerfData", "-XX:+UseSerialGC", "-XX:MaxRAMPercentage=50")
-_JVM_COMPILER = tuple(f"-J{option}" for option in (*_JVM, "-XX:TieredStopAtLevel=1"))
+_JVM_COMPILER = tuple(f"-J{option}" for option in (*_JVM, "-XX:TieredStopAtLevel=1", *_classes()))
 
 _NATIVE = "{dir}/main"
 _HEADERS = "-iquote {workspace}"
+# The headers that most programs begin with, compiled beforehand; passed over where there are none.
+_COMPILED_HEADERS = f"-I {_PREPARED}/headers"
 
 KNOWN = (
     Language("py", _fixed("main.py")),
@@ -90,7 +103,12 @@ KNOWN = (
         linked=True,
     ),
     Language("c", _fixed("main.c", _NATIVE, f"gcc -std=gnu17 -O1 -pipe {_HEADERS} -o main main.c -lm")),
-    Language("cpp", _fixed("main.cpp", _NATIVE, f"g++ -std=gnu++20 -O1 -pipe {_HEADERS} -o main main.cpp")),
+    Language(
+        "cpp",
+        _fixed(
+            "main.cpp", _NATIVE, f"g++ -std=gnu++20 -O1 -pipe {_HEADERS} {_COMPILED_HEADERS} -o main main.cpp"
+        ),
+    ),
     Language("java", _java),
     Language("php", _fixed("main.php", "php -d display_errors=stderr -d log_errors=0 -f {dir}/main.php --")),
     Language(
