@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Keeper:
-    """`work` must be running; `ahead` streams for each environment. A claim that finds a stream open saves the
+    """`work` must be running; `ahead` streams for each environment. A claim that finds one open saves the
     60 ms of an exec."""
 
     def __init__(
