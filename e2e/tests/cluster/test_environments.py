@@ -106,7 +106,7 @@ def claim(namespace: str, **spec: Any) -> Json:
 def filler() -> Json:
     container = {
         "name": "filler",
-        "image": release.SANDBOX_IMAGE,
+        "image": environments.current()["spec"]["image"],
         "imagePullPolicy": "IfNotPresent",
         "command": ["/bin/sh", "-c", FILLED],
         "securityContext": {"runAsUser": 0},
