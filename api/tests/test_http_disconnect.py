@@ -47,7 +47,7 @@ async def stuck_in(place: str, api: Api) -> AsyncIterator[Stuck]:
     async def make(sandbox: FakeSandbox, spec: RunSpec) -> RunResult:
         return RunResult(Outcome.EXIT, 0, changed=[FileEntry("a.txt", 1)])
 
-    async def claim(self: FakeSandboxes, *args: Any) -> Any:
+    async def claim(self: FakeSandboxes, *args: Any, **options: Any) -> Any:
         await stuck.wait()
 
     async def get(self: FakeSandbox, path: str, *, tag: str) -> AsyncIterator[bytes]:

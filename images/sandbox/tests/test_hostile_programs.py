@@ -32,7 +32,13 @@ def descendants(pid: int) -> list[str]:
 
 
 def fork_server(runner: RunnerProcess) -> int:
-    return next(pid for pid in children(runner.process.pid) if b"--fork-server" in command(pid))
+    """One that was started just now has the runner's command line for a moment."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for pid in children(runner.process.pid):
+            if b"--fork-server" in command(pid):
+                return pid
+    raise AssertionError("no fork server")
 
 
 def command(pid: int) -> bytes:
