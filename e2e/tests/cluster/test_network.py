@@ -120,7 +120,13 @@ def open_to_allowed(
         for protocol in ("tcp", "udp")
     ]
     with environments.changed(chart_release, network={"mode": "Allow", "egress": rules}) as tenant:
-        return probing.from_sandbox(tenant, addresses)
+
+        def probe() -> dict[str, bool] | None:
+            reached = probing.from_sandbox(tenant, addresses)
+            # A policy takes effect some time after it is made.
+            return reached if reached["internet"] or not open_to_others["internet"] else None
+
+        return eventually(probe, "what is allowed")
 
 
 def test_an_allow_list_opens_the_internet_and_nothing_of_the_cluster(
