@@ -154,7 +154,7 @@ def test_a_device_is_for_one_sandbox_at_a_time(chart_release: Target, node: str)
         asking = threading.Thread(target=lambda: answers.append(ran(tenant, "print(2)")))
         asking.start()
         eventually(lambda: waiting() == ["Unschedulable"], "it is said that there is no room")
-        kubectl.out("delete", "codesession", first, "-n", release.SANDBOXES)
+        kubectl.out("delete", "codesessions", first, "-n", release.SANDBOXES)
         asking.join()
     assert [answer["stdout"] for answer in answers] == ["2\n"]
 
@@ -170,7 +170,7 @@ def waiting() -> list[str]:
 
 def test_a_runtime_without_gvisor_shows(chart_release: Target) -> None:
     unsaid = kubectl.run(
-        *("patch", "codeenvironment", environments.NAME, "-n", release.SANDBOXES, "--type=merge"),
+        *("patch", "codeenvironments", environments.NAME, "-n", release.SANDBOXES, "--type=merge"),
         *("-p", '{"spec": {"runtimeClassName": ""}}'),
     )
     assert "insecureRuntime" in unsaid.stderr
