@@ -12,6 +12,7 @@ PYTEST := $(BIN)/pytest
 # Most tests wait for processes and clocks: a few groups of them (conftest.py) at one time, each in its order.
 PARALLEL := -n 3
 PARALLEL_ON_CLUSTER := -n 2
+ON_CLUSTER := crds operator api charts e2e
 UNIT := crds operator api images charts docs e2e/cluster
 
 .PHONY: help run test check lint types unit contract e2e bench cluster cluster-down images crds manifests docs lock clean
@@ -46,7 +47,7 @@ contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node ## the real client
 	@$(PYTEST) -m "not cluster" e2e/tests
 
 e2e: .venv/.ready .node .root .go ## the real clients, faults and probes on a cluster (KUBECONFIG, or one made here)
-	@$(BIN)/python -m e2e.run -- $(PYTEST) $(PARALLEL_ON_CLUSTER) -m cluster crds operator api charts e2e
+	@$(BIN)/python -m e2e.run -- bash -euc '$(PYTEST) $(PARALLEL_ON_CLUSTER) -m "cluster and not alone" $(ON_CLUSTER); $(PYTEST) -m alone $(ON_CLUSTER)'
 
 bench: .venv/.ready .root .go ## latency beside an exec per request, on the cluster; writes build/bench.json
 	@$(BIN)/python -m e2e.run -- $(BIN)/python -m e2e.bench

@@ -62,6 +62,12 @@ def load(archive: Path) -> None:
     images.load(_up(), archive)
 
 
+def restart_apiserver() -> None:
+    """Kill it and start it again; answers when it is ready."""
+    with _alone():
+        bringup.restart_apiserver(_up())
+
+
 def pod_processes(uid: str) -> set[int]:
     """The processes of a pod, as this machine counts them; those of gVisor among them."""
     return cgroups.of_pod(_up().name, uid)
