@@ -36,6 +36,7 @@ _KINDS = (
             ("Warm", "integer", ".status.warm"),
             ("Claimed", "integer", ".status.claimed"),
             ("Ready", "string", f"{_READY}.status"),
+            ("Isolated", "string", '.status.conditions[?(@.type=="Isolated")].status'),
         ),
     ),
     _Kind(
