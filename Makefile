@@ -19,7 +19,7 @@ UNIT := crds operator api images charts docs e2e/cluster
 .PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs lock clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: .venv/.ready .sandbox-venv/.ready .bubblewrap ## the embedded API on loopback, in the foreground (PORT=8000)
 	@CODESESSION_SANDBOX_PYTHON=$(CURDIR)/.sandbox-venv/bin/python exec $(BIN)/codesession local --port $(PORT)

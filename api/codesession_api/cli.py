@@ -15,13 +15,17 @@ import uvloop
 from codesession_api import log
 from codesession_api.errors import ObjectsUnavailable, SandboxesUnavailable
 from codesession_api.ports import Sandboxes
+from codesession_api.probe import cli as probe
 from codesession_api.serve import Announce, ServeError, serve
 from codesession_api.settings import Settings, SettingsError, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0 after a stop that was asked for, 1 when it could not start, with one line why."""
+    """The exit status: 0 after a stop that was asked for, 1 when it could not start, with one line why;
+    of a probe, `probe.cli` has it."""
     options = _parser().parse_args(arguments)
+    if options.command == "probe":
+        return probe.run(options)
     chosen = {name: vars(options).get(name) for name in ("host", "port", "unsafe_no_sandbox")}
     given = {name: value for name, value in chosen.items() if value is not None}
     try:
@@ -92,4 +96,5 @@ def _parser() -> argparse.ArgumentParser:
     for command in (local, commands.add_parser("api", help="one replica of the API of a cluster")):
         command.add_argument("--host", help="address to listen on (default 127.0.0.1)")
         command.add_argument("--port", type=int, help="port to listen on (default 8000)")
+    probe.add_to(commands)
     return parser

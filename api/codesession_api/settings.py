@@ -17,7 +17,7 @@ from codesession_crds.variables import first_fault, unknown_variable
 MIB = 1024 * 1024
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/,\s]+")
 PREFIX = "CODESESSION_"
-_OTHERS = tuple(PREFIX + part for part in ("OPERATOR_", "E2E_", "CACHE"))
+_OTHERS = tuple(PREFIX + part for part in ("OPERATOR_", "E2E_", "CACHE", "PROBE_"))
 
 Way = Literal["none", "api-key", "basic", "path-key", "jwt"]
 """How a client can prove who it is."""

@@ -74,7 +74,6 @@ def _definition(kind: _Kind) -> dict[str, Any]:
                 "plural": kind.plural,
                 "singular": name.lower(),
                 "shortNames": [kind.short_name],
-                "categories": ["codesession"],
             },
             "scope": "Namespaced",
             "versions": [

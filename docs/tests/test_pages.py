@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from charts.settings import schemas
+from codesession_api.probe import cli as probe
 from codesession_api.settings import PREFIX, Settings
 from codesession_crds.definitions import all_definitions
 from codesession_operator.settings import OperatorSettings
@@ -26,6 +27,7 @@ VARIABLES = {
     *(PREFIX + field.name.upper() for field in fields(RunnerSettings)),
     # Of the tests and their cluster.
     *(PREFIX + name for name in ("CACHE", "E2E_URL", "E2E_VALUES")),
+    *(probe.KEY, probe.OTHER_KEY),
 }
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -91,3 +93,9 @@ def links(text: str) -> Iterator[str]:
 
 def test_the_page_of_settings_is_what_the_models_say() -> None:
     assert (ROOT / "docs/settings.md").read_text() == settings.rendered()
+
+
+def test_the_page_of_the_probes_has_each_of_them() -> None:
+    lines = (ROOT / "docs/probe.md").read_text().splitlines()
+    rows = [tuple(line.strip("| ").split(" | ")) for line in lines if re.match(r"\| [A-Z]-\d+ \|", line)]
+    assert rows == [(entry.id, entry.text) for entry in probe.PROBES]

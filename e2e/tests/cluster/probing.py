@@ -1,4 +1,4 @@
-"""One program that tries to reach addresses, run in a sandbox and in a pod that may reach them."""
+"""The program by which `codesession probe` asks addresses, run in a sandbox and in a pod that may."""
 
 from __future__ import annotations
 
@@ -7,35 +7,10 @@ from typing import NamedTuple
 
 import httpx
 
+from codesession_api.probe.lab import Answer, facts, program
+from codesession_api.probe.rows.network import Reach
 from e2e.targets import kubectl
 from e2e.targets.kubectl import Json
-
-_PROGRAM = r"""
-import json, socket, sys
-from concurrent.futures import ThreadPoolExecutor
-
-QUERY = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + b"".join(
-    bytes([len(label)]) + label for label in b"kubernetes.default.svc.cluster.local".split(b".")
-) + b"\x00\x00\x01\x00\x01"
-
-def reached(address):
-    protocol, host, port = address
-    try:
-        if protocol == "tcp":
-            socket.create_connection((host, port), timeout=4).close()
-        else:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-                s.settimeout(4)
-                s.sendto(QUERY, (host, port))
-                s.recv(512)
-    except OSError:
-        return False
-    return True
-
-addresses = json.loads(sys.argv[1])
-with ThreadPoolExecutor(len(addresses)) as pool:
-    print(json.dumps(list(pool.map(reached, addresses))))
-"""
 
 
 class Address(NamedTuple):
@@ -52,14 +27,21 @@ METADATA = Address("tcp", "169.254.169.254", 80)
 
 def from_sandbox(api: httpx.Client, addresses: dict[str, Address]) -> dict[str, bool]:
     """Which of them code of a user reaches."""
-    request = {"lang": "py", "code": _PROGRAM, "args": [json.dumps(list(addresses.values()))]}
-    answer = api.post("/exec", json=request).json()
-    assert answer["exit_code"] == 0, answer["stderr"]
-    return dict(zip(addresses, json.loads(answer["stdout"]), strict=True))
+    request = {"lang": "py", "code": program("reach"), "args": [_asking(addresses)]}
+    return _reached(Answer.model_validate(api.post("/exec", json=request).json()), addresses)
 
 
 def from_pod(pod: Json, addresses: dict[str, Address]) -> dict[str, bool]:
     """Which of them a pod reaches that no policy is about."""
     where = ("-n", pod["metadata"]["namespace"], pod["metadata"]["name"])
-    command = ("python3", "-c", _PROGRAM, json.dumps(list(addresses.values())))
-    return dict(zip(addresses, json.loads(kubectl.out("exec", *where, "--", *command)), strict=True))
+    command = ("python3", "-c", program("reach"), _asking(addresses))
+    return _reached(Answer(stdout=kubectl.out("exec", *where, "--", *command)), addresses)
+
+
+def _asking(addresses: dict[str, Address]) -> str:
+    return json.dumps({"named": [*addresses.values()]})
+
+
+def _reached(answer: Answer, addresses: dict[str, Address]) -> dict[str, bool]:
+    named = [entry.outcome == "reached" for entry in facts(Reach, answer).asked if entry.group == "named"]
+    return dict(zip(addresses, named, strict=True))
