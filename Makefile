@@ -7,17 +7,19 @@ MAKEFLAGS += --no-print-directory
 
 PORT ?= 8000
 PYTHON ?= python3
+SIZES ?= 1000,3000,10000
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 # Most tests wait for processes and clocks: a few groups of them (conftest.py) at one time, each in its order.
 PARALLEL := -n 3
 PARALLEL_ON_CLUSTER := -n 2
+ON_CLUSTER := crds operator api charts e2e
 UNIT := crds operator api images charts docs e2e/cluster
 
-.PHONY: help run test check lint types unit contract e2e bench cluster cluster-down images crds manifests docs lock clean
+.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs lock clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: .venv/.ready .sandbox-venv/.ready .bubblewrap ## the embedded API on loopback, in the foreground (PORT=8000)
 	@CODESESSION_SANDBOX_PYTHON=$(CURDIR)/.sandbox-venv/bin/python exec $(BIN)/codesession local --port $(PORT)
@@ -46,10 +48,13 @@ contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node ## the real client
 	@$(PYTEST) -m "not cluster" e2e/tests
 
 e2e: .venv/.ready .node .root .go ## the real clients, faults and probes on a cluster (KUBECONFIG, or one made here)
-	@$(BIN)/python -m e2e.run -- $(PYTEST) $(PARALLEL_ON_CLUSTER) -m cluster crds operator api charts e2e
+	@$(BIN)/python -m e2e.run -- bash -euc '$(PYTEST) $(PARALLEL_ON_CLUSTER) -m "cluster and not alone" $(ON_CLUSTER); $(PYTEST) -m alone $(ON_CLUSTER)'
 
 bench: .venv/.ready .root .go ## latency beside an exec per request, on the cluster; writes build/bench.json
 	@$(BIN)/python -m e2e.run -- $(BIN)/python -m e2e.bench
+
+bench-operator: .venv/.ready .root .go ## sessions a second, memory, restart and writes of the operator (SIZES); writes build/bench-operator.json
+	@$(BIN)/python -m e2e.scale --sizes $(SIZES)
 
 cluster: .venv/.ready .root .go ## a cluster with gVisor on this machine, left running
 	@$(BIN)/python -m e2e.cluster up

@@ -170,7 +170,8 @@ class Sandboxes(Protocol):
 
     @property
     def isolation(self) -> str:
-        """What stands between the code and the host: `gvisor`, `bubblewrap` or `none`."""
+        """What stands between the code and the host: `gvisor`, `bubblewrap` or `none`; of an environment that
+        may do without, `insecure` and its runtime; of several environments, each that there is."""
         ...
 
     async def find(self, session_id: str, principal: Principal) -> Sandbox | None:

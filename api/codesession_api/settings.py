@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import pydantic_settings
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
 
     namespace: str = Field("codesession-sandboxes", description="Kubernetes namespace of the sessions.")
     environment: str = Field("default", description="CodeEnvironment whose sandboxes are claimed.")
+    tenant_environments: dict[str, str] = Field(
+        default_factory=dict,
+        description="Tenants that get sandboxes of another CodeEnvironment, as JSON: its name by the "
+        "tenant's, as the keys file or a token names it.",
+    )
     claim_timeout_seconds: float = Field(
         60,
         gt=0,
@@ -232,6 +238,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         ways = self.auth or ()
+        if self.tenant_environments and "none" in (self.auth or ("none",)):
+            raise ValueError("CODESESSION_TENANT_ENVIRONMENTS needs a CODESESSION_AUTH that is not `none`")
         if "*" in self.cors_origins and "none" in (self.auth or ("none",)):
             raise ValueError("CODESESSION_CORS_ORIGINS=* needs a CODESESSION_AUTH that is not `none`")
         if "none" in ways and len(ways) > 1:
@@ -255,3 +263,6 @@ def load(**given: Any) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError(first_fault(error, PREFIX)) from None
+    except pydantic_settings.SettingsError as error:
+        # It names the field; the value is in its cause.
+        raise SettingsError(f"{PREFIX}*: {error}, which is to be JSON") from None

@@ -265,7 +265,14 @@ def test_how_long_a_session_of_one_run_lives(session: dict[str, int], seconds: i
 
 
 @pytest.mark.parametrize(
-    ("runtime_class", "isolation"), [("gvisor", "gvisor"), ("", "none"), ("kata", "kata"), (None, "gvisor")]
+    ("runtime_class", "isolation"),
+    [
+        ("gvisor", "gvisor"),
+        ("runsc-kvm", "gvisor"),
+        (None, "gvisor"),
+        ("", "insecure (the runtime of the nodes)"),
+        ("kata", "insecure (kata)"),
+    ],
 )
 def test_the_isolation_is_that_of_the_runtime_class(runtime_class: str | None, isolation: str) -> None:
     spec = {"image": "i"} | ({} if runtime_class is None else {"runtimeClassName": runtime_class})

@@ -43,6 +43,11 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
             {"BACKEND": "local", "CORS_ORIGINS": "https://a.example/"},
             "CODESESSION_CORS_ORIGINS: an origin is",
         ),
+        (
+            {"BACKEND": "local", "AUTH": "none", "TENANT_ENVIRONMENTS": '{"acme": "gpu"}'},
+            "CODESESSION_TENANT_ENVIRONMENTS needs a CODESESSION_AUTH",
+        ),
+        ({"BACKEND": "local", "TENANT_ENVIRONMENTS": "acme=gpu"}, "CODESESSION_*: error parsing value for"),
         ({"BACKEND": "local", "S3_ENDPOINT": "s3:9000"}, "CODESESSION_S3_ENDPOINT needs"),
         (
             {"BACKEND": "local", "S3_ENDPOINT": "http://s3:9000"},

@@ -46,6 +46,7 @@ ENVIRONMENTS: dict[str, Object] = {
     "the node's disk": {"workspace": {"type": "EmptyDir"}},
     "egress": {"network": {"mode": "Allow", "egress": [{"cidr": "203.0.113.0/24", "ports": [443]}]}},
     "assets": {"sharedAssets": {"claimName": "assets"}},
+    "a private image": {"imagePullSecrets": ["registry"]},
     "gpu": {"gpu": {"count": 1}, "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}]},
 }
 
@@ -119,6 +120,10 @@ REFUSED_PODS: dict[str, tuple[Change, str]] = {
     "a device": (
         sandbox(volumeDevices=[{"name": "workspace", "devicePath": "/dev/x"}], volumeMounts=[]),
         "nothing else mounted",
+    ),
+    "another session's files": (
+        volume(persistentVolumeClaim={"claimName": "s" * 21}),
+        "its own volume claim alone",
     ),
     "a secret as variable": (sandbox(env=[{"name": "A", "valueFrom": SECRET}]), "from no secret"),
     "a secret as variables": (sandbox(envFrom=[{"secretRef": {"name": "s"}}]), "from no secret"),

@@ -1,4 +1,4 @@
-"""Conditions of the resources. Each kind has one, `Ready`, whose reasons are a closed list."""
+"""Conditions of the resources, whose reasons are closed lists. `Ready` is one of each kind."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ class SessionReason(enum.StrEnum):
 
 
 class EnvironmentReason(enum.StrEnum):
-    """Why an environment is or is not Ready."""
+    """Why an environment is or is not Ready, and Isolated."""
 
     READY = "Ready"
     POLICY_PENDING = "PolicyPending"
     LIMITS_PENDING = "LimitsPending"
     REFUSED = "Refused"
+    GVISOR = "GVisor"
+    INSECURE_RUNTIME = "InsecureRuntime"
 
 
 class Condition(Model):
-    type: Annotated[Literal["Ready"], Field(description="The one condition there is.")] = "Ready"
     status: Annotated[Literal["True", "False", "Unknown"], Field(description="Whether it holds.")]
     message: Annotated[
         str,
@@ -52,10 +53,15 @@ class Condition(Model):
 
 
 class SessionCondition(Condition):
+    type: Annotated[Literal["Ready"], Field(description="The one condition there is.")] = "Ready"
     reason: Annotated[SessionReason, Field(description="Why, from a closed list.")]
 
 
 class EnvironmentCondition(Condition):
+    type: Annotated[
+        Literal["Ready", "Isolated"],
+        Field(description="Whether sandboxes can be made, or whether they have gVisor's wall."),
+    ] = "Ready"
     reason: Annotated[EnvironmentReason, Field(description="Why, from a closed list.")]
 
 

@@ -36,6 +36,7 @@ _KINDS = (
             ("Warm", "integer", ".status.warm"),
             ("Claimed", "integer", ".status.claimed"),
             ("Ready", "string", f"{_READY}.status"),
+            ("Isolated", "string", '.status.conditions[?(@.type=="Isolated")].status'),
         ),
     ),
     _Kind(
@@ -73,7 +74,6 @@ def _definition(kind: _Kind) -> dict[str, Any]:
                 "plural": kind.plural,
                 "singular": name.lower(),
                 "shortNames": [kind.short_name],
-                "categories": ["codesession"],
             },
             "scope": "Namespaced",
             "versions": [

@@ -14,6 +14,9 @@ from codesession_crds.quantity import Quantity
 _POSITIVE = cel(("quantity(string(self)).isGreaterThan(quantity('0'))", "must be more than zero"))
 _MAP = {"maxProperties": 16}
 
+GVISOR_NAMES = ("gvisor", "runsc")
+"""What a RuntimeClass of gVisor has in its name."""
+
 ResourceList = Annotated[dict[str, Quantity], Field(json_schema_extra=_MAP)]
 NodeSelector = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(json_schema_extra=_MAP)]
 
@@ -78,8 +81,8 @@ class EgressRule(Model):
         Field(
             min_length=1,
             max_length=43,
-            description="Addresses that may be reached, such as 203.0.113.0/24. Metadata and link-local "
-            "addresses stay refused within it.",
+            description="Addresses that may be reached, such as 203.0.113.0/24. Metadata, link-local and the "
+            "cluster's own addresses stay refused within it.",
             json_schema_extra=cel(("isCIDR(self)", "must be a CIDR such as 203.0.113.0/24")),
         ),
     ]
@@ -104,7 +107,8 @@ class Network(Model):
         NetworkMode,
         Field(
             description="Deny: no traffic in or out. Allow: out to `egress` and nowhere else; nothing comes "
-            "in. Default Deny."
+            "in. Names are resolved by those single addresses of `egress` that have UDP port 53. Default "
+            "Deny."
         ),
     ] = NetworkMode.DENY
     egress: Annotated[
@@ -207,7 +211,8 @@ class SharedAssets(Model):
         Field(
             min_length=1,
             max_length=253,
-            description="An existing volume claim, mounted read-only at /mnt/shared in every sandbox.",
+            description="A volume claim of the sandboxes' namespace, mounted read-only at /mnt/shared in "
+            "every sandbox; on several nodes one that many can read.",
         ),
     ]
 
@@ -216,7 +221,10 @@ class Gpu(Model):
     resource_name: Annotated[
         str,
         Field(
-            min_length=1, max_length=253, description="The device plugin's resource. Default nvidia.com/gpu."
+            max_length=253,
+            # Never cpu or memory, whose limits it would replace.
+            pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+            description="The device plugin's resource. Default nvidia.com/gpu.",
         ),
     ] = "nvidia.com/gpu"
     count: Annotated[int, Field(ge=1, le=16, description="Devices per sandbox. Default 1.")] = 1
@@ -226,21 +234,46 @@ class Gpu(Model):
 
 
 class EnvironmentSpec(Model):
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                f"self.runtimeClassName.matches('{'|'.join(GVISOR_NAMES)}') || self.insecureRuntime",
+                "a runtime other than gVisor needs insecureRuntime: true",
+            )
+        )
+    )
+
     image: Annotated[
         str, Field(min_length=1, max_length=512, description="The sandbox image, with the runner in it.")
     ]
     image_pull_policy: Annotated[PullPolicy, Field(description="Default IfNotPresent.")] = (
         PullPolicy.IF_NOT_PRESENT
     )
+    image_pull_secrets: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=253)]],
+        Field(
+            max_length=8,
+            description="Names of the Secrets of the sandboxes' namespace that the image is pulled with. "
+            "Default none.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = Field(default_factory=list)
     runtime_class_name: Annotated[
         str,
         Field(
             max_length=63,
             pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$",
-            description="RuntimeClass of the pods; empty is the cluster's own runtime, without gVisor. "
-            "Default gvisor.",
+            description="RuntimeClass of the pods; empty is the cluster's own runtime. One without gvisor or "
+            "runsc in its name needs `insecureRuntime`. Default gvisor.",
         ),
     ] = "gvisor"
+    insecure_runtime: Annotated[
+        bool,
+        Field(
+            description="Says that users' code may run without gVisor's wall; the condition Isolated and "
+            "the API's health answer then say so too. Default false."
+        ),
+    ] = False
     resources: Annotated[Resources, Field(description="Of one sandbox.")] = Resources()
     workspace: Annotated[Workspace, Field(description="The files of a session, at /mnt/data.")] = Workspace()
     network: Annotated[Network, Field(description="What a sandbox may reach. Default nothing.")] = Network()
@@ -270,6 +303,11 @@ class EnvironmentSpec(Model):
     ] = None
     gpu: Annotated[Gpu | None, Field(description="Devices of every sandbox. Default none.")] = None
 
+    @property
+    def has_gvisor(self) -> bool:
+        """As far as its RuntimeClass's name says."""
+        return any(name in self.runtime_class_name for name in GVISOR_NAMES)
+
 
 class EnvironmentStatus(Model):
     observed_generation: Annotated[
@@ -281,7 +319,8 @@ class EnvironmentStatus(Model):
         list[EnvironmentCondition],
         Field(
             max_length=4,
-            description="Ready once everything that guards sandboxes is in place. Default none.",
+            description="Ready once everything that guards sandboxes is in place; Isolated while they run "
+            "under gVisor. Default none.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = Field(default_factory=list)
@@ -307,4 +346,7 @@ class CodeEnvironment(Resource):
 
     @property
     def ready(self) -> EnvironmentCondition | None:
-        return next(iter(self.status.conditions), None)
+        return self.condition("Ready")
+
+    def condition(self, kind: str) -> EnvironmentCondition | None:
+        return next((one for one in self.status.conditions if one.type == kind), None)

@@ -103,7 +103,9 @@ ACCEPTED = {
     "only an image": environment(),
     "numbers as quantities": environment({"resources": {"limits": {"cpu": 2, "memory": 1073741824}}}),
     "tmpfs": environment({"workspace": {"type": "Memory", "size": "64Mi"}}),
-    "no gVisor": environment({"runtimeClassName": ""}),
+    "no gVisor": environment({"runtimeClassName": "", "insecureRuntime": True}),
+    "another name of gVisor": environment({"runtimeClassName": "runsc-kvm"}),
+    "secrets to pull with": environment({"imagePullSecrets": ["registry", "mirror"]}),
     "an allow list": environment(
         {"network": {"mode": "Allow", "egress": [{"cidr": "203.0.113.0/24", "ports": [443]}]}}
     ),
@@ -150,6 +152,12 @@ REFUSED = {
     "a long name": (environment(name="e" * 51), "at most 50 characters"),
     "a dotted name": (environment(name="a.b"), "DNS label"),
     "a huge pool": (environment({"warmPool": {"replicas": 100_000}}), "warmPool.replicas"),
+    "no gVisor without a word": (environment({"runtimeClassName": ""}), "needs insecureRuntime: true"),
+    "another runtime without a word": (
+        environment({"runtimeClassName": "kata"}),
+        "needs insecureRuntime: true",
+    ),
+    "memory as a device": (environment({"gpu": {"resourceName": "memory"}}), "gpu.resourceName"),
     "the same language twice": (environment({"languages": ["py", "py"]}), "Duplicate"),
 }
 

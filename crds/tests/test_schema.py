@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def test_every_field_is_described(path: str) -> None:
 def test_scalar_defaults_are_told(path: str) -> None:
     node = NODES[path]
     if isinstance(node["default"], str | int) and node["default"] != "" and not path.endswith(".type"):
-        assert str(node["default"]) in node["description"]
+        assert json.dumps(node["default"]).strip('"') in node["description"]
 
 
 def test_reasons_are_closed_lists() -> None:

@@ -21,13 +21,13 @@ class Bound:
 
 
 BOUNDS = (
-    Bound("live_print", "exec_per_request", 4),
-    Bound("fresh_print", "exec_per_request", 2),
-    Bound("live_pandas", "exec_per_request_pandas", 15),
-    Bound("live_print", "container_per_request", 30),
-    Bound("fresh_print", "container_per_request", 30),
-    Bound("claim_first", "container_per_request", 15),
-    Bound("upload_50mb", "s3_direct_upload_50mb", 0.4),
+    Bound("live_print", "exec_per_request", 3.2),
+    Bound("fresh_print", "exec_per_request", 2.4),
+    Bound("live_pandas", "exec_per_request_pandas", 20),
+    Bound("live_print", "container_per_request", 120),
+    Bound("fresh_print", "container_per_request", 90),
+    Bound("claim_first", "container_per_request", 30),
+    Bound("upload_50mb", "s3_direct_upload_50mb", 0.35),
     Bound("download_50mb", "s3_direct_download_50mb", 0.45),
 )
 

@@ -45,7 +45,7 @@ def up() -> Cluster:
 
 def down() -> None:
     with _alone():
-        _release()
+        release(_ID)
 
 
 def recorded() -> Cluster | None:
@@ -60,6 +60,12 @@ def complaint() -> str | None:
 
 def load(archive: Path) -> None:
     images.load(_up(), archive)
+
+
+def restart_apiserver() -> None:
+    """Kill it and start it again; answers when it is ready."""
+    with _alone():
+        bringup.restart_apiserver(_up())
 
 
 def pod_processes(uid: str) -> set[int]:
@@ -116,35 +122,35 @@ def _usable(instance: Instance) -> bool:
 
 
 def _anew() -> Instance:
-    _release()
-    instance = _claim()
+    release(_ID)
+    instance = claim(_ID)
     bringup.prepare(instance)
     bringup.run(instance)
     return instance
 
 
-def _claim() -> Instance:
+def claim(id_: str) -> Instance:
     """Choose the names and write them down before anything is made that would need cleaning."""
     with locks.machine():
-        instance = Instance(_ID, choose_network(_ID, namespaces.networks()))
+        instance = Instance(id_, choose_network(id_, namespaces.networks()))
         instance.state.mkdir(parents=True)
         (instance.state / "instance.json").write_text(json.dumps({"network": str(instance.network)}))
         namespaces.add_network(instance)
     return instance
 
 
-def _release() -> None:
+def release(id_: str) -> None:
     """Give everything back, whatever state a killed run left it in."""
-    daemons.kill(_processes)
-    namespaces.remove(_ID)
-    cgroups.remove(name(_ID))
-    if state(_ID).exists():
-        shutil.rmtree(state(_ID))
+    daemons.kill(lambda: _processes(id_))
+    namespaces.remove(id_)
+    cgroups.remove(name(id_))
+    if state(id_).exists():
+        shutil.rmtree(state(id_))
     with locks.machine(), contextlib.suppress(OSError):
         # Fails while another checkout has its state here.
         STATE.rmdir()
         namespaces.remove_mount_points()
 
 
-def _processes() -> set[int]:
-    return daemons.recorded(state(_ID)) | namespaces.processes(_ID) | cgroups.processes(name(_ID))
+def _processes(id_: str) -> set[int]:
+    return daemons.recorded(state(id_)) | namespaces.processes(id_) | cgroups.processes(name(id_))

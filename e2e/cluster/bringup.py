@@ -8,7 +8,7 @@ from pathlib import Path
 
 from e2e.cluster import archives, cache, client, config, controlplane, load, namespaces, pki
 from e2e.cluster.components import all_components
-from e2e.cluster.daemons import forget_dead, start, until
+from e2e.cluster.daemons import end, forget_dead, start, until
 from e2e.cluster.instance import NODE, Instance
 from e2e.cluster.progress import step
 
@@ -49,6 +49,14 @@ def run(instance: Instance) -> None:
         _start(instance, controlplane.local_path_provisioner(instance, archives.HELPER))
         until(state, "the node", lambda: client.meets(instance, "Ready", f"node/{NODE}"))
         until(state, "DNS", lambda: client.meets(instance, "Available", "deployment/coredns", "kube-system"))
+
+
+def restart_apiserver(instance: Instance) -> None:
+    """Raises ClusterError when it does not come back."""
+    daemon = controlplane.apiserver(instance, _pki(instance))
+    end(instance.state, daemon.binary)
+    _start(instance, daemon)
+    until(instance.state, "the apiserver", lambda: client.ready(instance))
 
 
 def _pki(instance: Instance) -> Path:

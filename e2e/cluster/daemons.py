@@ -104,6 +104,13 @@ def kill(find: Callable[[], set[int]], patience: float = 10.0) -> None:
         time.sleep(0.05)
 
 
+def end(state: Path, name: str) -> None:
+    """KILL one, as a crash does. Raises ClusterError."""
+    record = state / "run" / name
+    pid = int(record.read_text().split()[0])
+    kill(lambda: {pid} if alive(record) else set())
+
+
 def recorded(state: Path) -> set[int]:
     """Pids of the daemons that are alive."""
     records: Sequence[Path] = list((state / "run").glob("*"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A CodeSession server. `keys` are those of two tenants, or empty where none is asked for."""
+    """A CodeSession server. `keys` are those of its tenants, or empty where none is asked for."""
 
     name: str
     url: str

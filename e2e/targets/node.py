@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from e2e.cluster import bare, provider
@@ -16,6 +18,23 @@ def is_within_reach() -> bool:
     return provider.choose() is bare and release.is_this_machines()
 
 
+def restart_apiserver() -> None:
+    """Kill the apiserver without a word and start it again; every stream through it is cut."""
+    bare.restart_apiserver()
+
+
+@contextlib.contextmanager
+def stopped(pod: Json) -> Iterator[None]:
+    """All processes of a pod stand still: it neither answers nor closes anything."""
+    pids = bare.pod_processes(pod["metadata"]["uid"])
+    assert pids
+    _signal(pids, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal(pids, signal.SIGCONT)
+
+
 def cpu_seconds(pod: Json) -> float:
     """What the processes of a pod that live have used, gVisor's own among them."""
     ticks = 0
@@ -24,3 +43,9 @@ def cpu_seconds(pod: Json) -> float:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

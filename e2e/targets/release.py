@@ -24,9 +24,13 @@ from e2e.targets.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/codesession"
+SANDBOX_IMAGE = "localhost/codesession-sandbox:dev"
 NAME = NAMESPACE = "codesession-e2e"
 SANDBOXES = "codesession-e2e-sandboxes"
 WARM = 2
+TENANTS = ("alice", "bob", "carol")
+OTHER_ENVIRONMENT = "features"
+"""That of the last tenant; a test makes of it what it needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,15 @@ USUAL = Release(
     NAME,
     SANDBOXES,
     {
-        "api": {"replicas": 2, "service": {"type": "NodePort"}},
-        "environments": {"default": {"warmPool": {"replicas": WARM}}},
+        "api": {
+            "replicas": 2,
+            "service": {"type": "NodePort"},
+            "tenantEnvironments": {TENANTS[-1]: OTHER_ENVIRONMENT},
+        },
+        "environments": {
+            "default": {"warmPool": {"replicas": WARM}},
+            OTHER_ENVIRONMENT: {"image": SANDBOX_IMAGE, "warmPool": {"replicas": 0}},
+        },
         "minio": {"storage": {"size": "5Gi"}},
     },
     WARM,
@@ -109,7 +120,7 @@ def _install(release: Release) -> tuple[str, ...]:
     existing = _abandoned_or_none(release)
     definitions.install()
     keys = _keys(release) if existing else {}
-    keys = keys or {tenant: secrets.token_urlsafe(24) for tenant in ("alice", "bob")}
+    keys = {tenant: keys.get(tenant) or secrets.token_urlsafe(24) for tenant in TENANTS}
     values = ["-f", "-"]
     if extra := os.environ.get("CODESESSION_E2E_VALUES"):
         values += ["-f", extra]

@@ -12,7 +12,7 @@ from codesession_crds.model import API_VERSION
 from codesession_crds.names import new_id
 from codesession_crds.paths import CODE_ENVIRONMENTS, CODE_SESSIONS, NETWORK_POLICIES
 from codesession_operator.actions import Deletion, Notice, Object
-from codesession_operator.builders.network import is_same, network_policy
+from codesession_operator.builders.network import EVERYTHING, is_same, left_open, network_policy
 from codesession_operator.builders.pod import template
 from codesession_operator.clock import Clock
 from codesession_operator.environment_status import Verdict, environment_status, says_more_than_counts
@@ -62,13 +62,17 @@ class EnvironmentReconciler:
         self._refills[name].note_failed(self._clock())
 
     async def _guard(self, environment: CodeEnvironment) -> Verdict:
-        wanted = network_policy(environment, self._settings.denied_cidrs)
+        settings = self._settings
+        address = left_open(environment, settings.denied_cidrs, settings.cluster_addresses)
+        wanted = network_policy(environment, settings.denied_cidrs if address is None else EVERYTHING)
         try:
             in_place = await self._has_policy(environment, wanted)
         except RefusedError as error:
             return EnvironmentReason.REFUSED, str(error)
         if not in_place:
             return EnvironmentReason.POLICY_PENDING, "its network policy is not in place"
+        if address is not None:
+            return EnvironmentReason.REFUSED, f"an allow list needs denied networks that hold {address}, too"
         if self._namespace.refusal is not None:
             return EnvironmentReason.REFUSED, self._namespace.refusal
         if not self._namespace.is_settled():
@@ -107,9 +111,9 @@ class EnvironmentReconciler:
         return (EnvironmentReason.READY, ""), refill.wait(per_minute, self._clock())
 
     def _waiting(self, environment: CodeEnvironment) -> list[Waiting]:
-        current = template(environment)
-        found = []
-        for session in self._world.sessions.warm(environment.name):
+        sessions, found = self._world.sessions.warm(environment.name), []
+        current = template(environment) if sessions else ""
+        for session in sessions:
             pod = self._world.pods.get(session.name)
             ready = session.ready is not None and session.ready.status == "True"
             found.append(Waiting(session, ready, stale=pod is not None and pod.template != current))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal
+import re
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Any, Literal
 
 import pydantic_settings
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from codesession_crds.quantity import Quantity
 from codesession_crds.variables import first_fault, unknown_variable
+from codesession_operator.builders.network import PRIVATE
 
 PREFIX = "CODESESSION_OPERATOR_"
+_NAME = re.compile(r"[a-z][a-z0-9-]*(\.[a-z0-9-]+)+")
 
 
 class SettingsError(Exception):
@@ -75,8 +79,28 @@ class OperatorSettings(BaseSettings):
             description="Networks, as JSON, that no allow list opens: the cluster's nodes, pods and "
             "services. Link-local and metadata addresses are always denied.",
         ),
-    ] = Field(default_factory=list)
+    ] = list(PRIVATE)
+    cluster_addresses: Annotated[
+        tuple[str, ...],
+        NoDecode,
+        Field(
+            description="Comma list of addresses of a node, a pod and a service; names are passed over. "
+            "While one is in no denied network, environments with an allow list are refused.",
+        ),
+    ] = ()
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING"], Field(description="What is logged.")] = "INFO"
+
+    @field_validator("denied_cidrs")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        return [str(ip_network(cidr, strict=False)) for cidr in value]
+
+    @field_validator("cluster_addresses", mode="before")
+    @classmethod
+    def _addresses(cls, value: Any) -> Any:
+        """A service's may be a name, where a cloud puts one in KUBERNETES_SERVICE_HOST."""
+        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        return tuple(str(ip_address(part)) for part in parts if part and not _NAME.fullmatch(part))
 
 
 def load() -> OperatorSettings:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from codesession_crds import labels
 from codesession_operator.builders.limits import namespace_limits
-from codesession_operator.builders.network import ALWAYS_DENIED, network_policy
+from codesession_operator.builders.network import ALWAYS_DENIED, PRIVATE, left_open, network_policy
 from codesession_operator.builders.pod import pod, template
 from codesession_operator.builders.workspace import volume_claim
 
@@ -23,10 +23,16 @@ ENVIRONMENTS: dict[str, Object] = {
     "memory": {"workspace": {"type": "Memory", "size": "64Mi"}},
     "gpu": {"gpu": {"count": 2, "nodeSelector": {"gpu": "yes"}}, "nodeSelector": {"pool": "a"}},
     "shared": {"sharedAssets": {"claimName": "assets"}},
-    "allowed": {"network": {"mode": "Allow", "egress": [{"cidr": "0.0.0.0/0", "ports": [443]}]}},
+    "allowed": {
+        "network": {
+            "mode": "Allow",
+            "egress": [{"cidr": "203.0.113.53/32", "ports": [53], "protocol": "UDP"}],
+        }
+    },
     "small": {"resources": {"limits": {"cpu": "250m", "memory": "256Mi"}}},
     "tolerant": {"tolerations": [{"key": "spot", "operator": "Exists", "effect": "NoSchedule"}]},
-    "runc": {"runtimeClassName": ""},
+    "runc": {"runtimeClassName": "", "insecureRuntime": True},
+    "private": {"imagePullSecrets": ["registry", "mirror"]},
 }
 
 
@@ -147,8 +153,8 @@ def test_what_differs_between_environments(make: Any) -> None:
     assert spec("gpu")["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert spec("tolerant")["tolerations"][0] == {"key": "spot", "operator": "Exists", "effect": "NoSchedule"}
     assert spec("shared")["containers"][0]["volumeMounts"][-1]["readOnly"] is True
-    assert spec("plain")["dnsPolicy"] == "None"
-    assert spec("allowed")["dnsPolicy"] == "ClusterFirst"
+    assert spec("shared")["volumes"][-1]["persistentVolumeClaim"] == {"claimName": "assets", "readOnly": True}
+    assert spec("private")["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +210,56 @@ def test_deny_is_deny_both_ways(make: Any) -> None:
     assert (policy["spec"]["ingress"], policy["spec"]["egress"]) == ([], [])
     selected = policy["spec"]["podSelector"]["matchLabels"]
     assert selected.items() <= pod(make.session(), make.environment())["metadata"]["labels"].items()
+
+
+def rule(cidr: str, port: int, protocol: str) -> Object:
+    return {"cidr": cidr, "ports": [port], "protocol": protocol}
+
+
+DNS = rule("203.0.113.53/32", 53, "UDP")
+
+
+@pytest.mark.parametrize(
+    ("network", "servers"),
+    [
+        ({}, ["127.0.0.1"]),
+        ({"mode": "Allow"}, ["127.0.0.1"]),
+        ({"mode": "Allow", "egress": [rule("203.0.113.0/24", 443, "TCP")]}, ["127.0.0.1"]),
+        ({"mode": "Allow", "egress": [rule("203.0.113.53/32", 53, "TCP")]}, ["127.0.0.1"]),
+        ({"mode": "Allow", "egress": [rule("203.0.113.0/24", 53, "UDP")]}, ["127.0.0.1"]),
+        ({"mode": "Allow", "egress": [DNS]}, ["203.0.113.53"]),
+        (
+            {"mode": "Allow", "egress": [DNS, *(rule(f"2001:db8::{n}/128", 53, "UDP") for n in "abc")]},
+            ["203.0.113.53", "2001:db8::a", "2001:db8::b"],
+        ),
+    ],
+)
+def test_names_are_asked_of_allowed_servers_alone(make: Any, network: Object, servers: list[str]) -> None:
+    spec = pod(make.session(), make.environment(network=network))["spec"]
+    assert spec["dnsPolicy"] == "None"
+    assert spec["dnsConfig"] == {"nameservers": servers}
+
+
+OPEN = {"mode": "Allow", "egress": [rule("0.0.0.0/0", 443, "TCP")]}
+
+
+@pytest.mark.parametrize(
+    ("network", "denied", "addresses", "address"),
+    [
+        (OPEN, PRIVATE, ("10.9.8.7", "192.168.3.1", "fd12::1", "100.64.1.2", "172.31.0.1"), None),
+        (OPEN, PRIVATE, ("10.9.8.7", "203.0.113.7"), "203.0.113.7"),
+        (OPEN, ("203.0.113.0/24",), ("203.0.113.7",), None),
+        (OPEN, ("203.0.113.0/24",), ("203.0.113.7", "10.9.8.7"), "10.9.8.7"),
+        (OPEN, PRIVATE, ("2001:db8::1",), "2001:db8::1"),
+        (OPEN, (), (), None),
+        ({"mode": "Allow"}, (), ("203.0.113.7",), None),
+        ({}, (), ("203.0.113.7",), None),
+    ],
+)
+def test_an_allow_list_waits_until_the_clusters_networks_are_denied(
+    make: Any, network: Object, denied: tuple[str, ...], addresses: tuple[str, ...], address: str | None
+) -> None:
+    assert left_open(make.environment(network=network), denied, addresses) == address
 
 
 def egress(make: Any, cidr: str, denied: tuple[str, ...] = ()) -> list[Object]:
@@ -264,6 +320,12 @@ def test_the_namespace_is_as_wide_as_its_widest_environment(make: Any) -> None:
     owners = [owner["name"] for owner in limits["metadata"]["ownerReferences"]]
     assert owners == ["large", "small"]
     assert namespace_limits([large, small], {"count/pods": "7"}) == [quota, limits]
+
+
+def test_shared_assets_may_be_larger_than_a_workspace(make: Any) -> None:
+    environments = [make.environment(), make.environment(name="b", sharedAssets={"claimName": "assets"})]
+    (limits,) = namespace_limits(environments, {})
+    assert [one["type"] for one in limits["spec"]["limits"]] == ["Container"]
 
 
 def test_a_namespace_without_environments_or_quota(make: Any) -> None:

@@ -17,6 +17,8 @@ from codesession_operator.settings import PREFIX, OperatorSettings
         ("WORKERS", "0", "CODESESSION_OPERATOR_WORKERS: input should be greater than or equal to 1"),
         ("LOG_LEVEL", "loud", "CODESESSION_OPERATOR_LOG_LEVEL: input should be"),
         ("QUOTA", "{", '"quota"'),
+        ("CLUSTER_ADDRESSES", "$(NODE),10.0.0.1", "CODESESSION_OPERATOR_CLUSTER_ADDRESSES: "),
+        ("DENIED_CIDRS", '["10.0.0.0/40"]', "CODESESSION_OPERATOR_DENIED_CIDRS: "),
     ],
 )
 def test_what_cannot_work_stops_the_start_with_one_line(
@@ -31,6 +33,15 @@ def test_what_cannot_work_stops_the_start_with_one_line(
     said = capsys.readouterr().err
     assert complaint in said
     assert said.count("\n") == 1
+
+
+def test_addresses_are_taken_and_names_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}CLUSTER_ADDRESSES", "10.0.0.1,fd00::1, api.example.org,")
+    assert OperatorSettings().cluster_addresses == ("10.0.0.1", "fd00::1")
+
+
+def test_without_a_word_all_private_networks_are_denied() -> None:
+    assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"} <= set(OperatorSettings().denied_cidrs)
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from codesession_api.sandboxes.session import Limits
-from codesession_crds.environment import CodeEnvironment, Lifetimes
+from codesession_crds.environment import CodeEnvironment, EnvironmentSpec, Lifetimes
 from codesession_crds.environment import Limits as LimitsSpec
 
 
@@ -17,7 +17,8 @@ class EnvironmentView:
     """With the defaults of its kind, for one that was deleted under its sessions."""
 
     name: str
-    isolation: str = "none"
+    isolation: str = "gvisor"
+    """`gvisor`, or in words that it is not."""
     idle: timedelta = timedelta(seconds=Lifetimes().idle_seconds)
     one_shot_idle: timedelta = timedelta(seconds=Lifetimes().one_shot_idle_seconds)
     max_lifetime: timedelta = timedelta(seconds=Lifetimes().absolute_seconds)
@@ -44,10 +45,16 @@ def parse_environment(manifest: Mapping[str, Any]) -> EnvironmentView:
     spec, ready = environment.spec, environment.ready
     return EnvironmentView(
         name=manifest["metadata"]["name"],
-        isolation="gvisor" if "gvisor" in spec.runtime_class_name else spec.runtime_class_name or "none",
+        isolation=_isolation(spec),
         idle=timedelta(seconds=spec.session.idle_seconds),
         one_shot_idle=timedelta(seconds=spec.session.one_shot_idle_seconds),
         max_lifetime=timedelta(seconds=spec.session.absolute_seconds),
         limits=spec.limits,
         fault=f"{ready.reason}: {ready.message}" if ready and ready.status == "False" else None,
     )
+
+
+def _isolation(spec: EnvironmentSpec) -> str:
+    if spec.has_gvisor:
+        return "gvisor"
+    return f"insecure ({spec.runtime_class_name or 'the runtime of the nodes'})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+from collections.abc import Sequence
 
 from codesession_api.errors import SandboxLost
 from codesession_api.sandboxes.connection import ConnectionLost
@@ -20,14 +21,15 @@ logger = logging.getLogger(__name__)
 
 
 class Keeper:
-    """`work` must be running. A claim that finds a stream open saves the 60 ms of an exec."""
+    """`work` must be running; `ahead` streams for each environment. A claim that finds one open saves the
+    60 ms of an exec."""
 
     def __init__(
-        self, sessions: SessionCache, dialer: Dialer, environment: str, *, ahead: int = AHEAD
+        self, sessions: SessionCache, dialer: Dialer, environments: Sequence[str], *, ahead: int = AHEAD
     ) -> None:
         self._sessions = sessions
         self._dialer = dialer
-        self._environment = environment
+        self._environments = environments
         self._ahead = ahead
         self._kept: list[PodRef] = []
         self._dials: dict[PodRef, asyncio.Task[None]] = {}
@@ -60,8 +62,8 @@ class Keeper:
 
     def _warm(self) -> list[PodRef]:
         """The pods to hold streams to; the same ones from one time to the next."""
-        warm = self._sessions.warm(self._environment)
-        first = (warm[name] for name in heapq.nsmallest(self._ahead, warm))
+        pools = [self._sessions.warm(environment) for environment in self._environments]
+        first = (warm[name] for warm in pools for name in heapq.nsmallest(self._ahead, warm))
         return [PodRef(view.pod, view.pod_uid) for view in first]
 
     async def _dial(self, pod: PodRef) -> None:

@@ -25,6 +25,7 @@ from codesession_api.sandboxes.environments import EnvironmentView, parse_enviro
 from codesession_api.sandboxes.keeper import Keeper
 from codesession_api.sandboxes.session import Limits, Session
 from codesession_api.sandboxes.sessions import SessionCache
+from codesession_api.sandboxes.tenants import Tenants
 from codesession_api.settings import Settings
 from codesession_crds.client import KubeClient
 from codesession_crds.connection import NoClusterError
@@ -82,7 +83,8 @@ class KubernetesSandboxes:
         environments = CODE_ENVIRONMENTS.path(settings.namespace)
         self._environments = Cache(client, environments, parse_environment)
         self._dialer = Dialer(client, settings.namespace)
-        self._keeper = Keeper(self._sessions, self._dialer, settings.environment)
+        self._tenants = Tenants(settings.environment, settings.tenant_environments)
+        self._keeper = Keeper(self._sessions, self._dialer, self._tenants.environments)
         self._taken: set[str] = set()
         loop = asyncio.get_running_loop()
         background = (self._sessions.watch, self._environments.watch, self._keeper.work)
@@ -90,8 +92,9 @@ class KubernetesSandboxes:
 
     @property
     def isolation(self) -> str:
-        environment = self._environments.get(self._settings.environment)
-        return environment.isolation if environment else "none"
+        known = (self._environments.get(name) for name in self._tenants.environments)
+        found = sorted({environment.isolation for environment in known if environment})
+        return ", ".join(found) or "unknown"
 
     async def synced(self, timeout: float) -> None:  # noqa: ASYNC109
         """Wait until the cluster was listed, but no longer than `timeout` seconds."""
@@ -123,9 +126,10 @@ class KubernetesSandboxes:
     async def claim(
         self, principal: Principal, hint: str | None = None, *, one_shot: bool = False
     ) -> Sandbox:
-        environment = self._environments.get(self._settings.environment)
+        name = self._tenants.environment_of(principal)
+        environment = self._environments.get(name)
         if environment is None:
-            raise SandboxesUnavailable(f"there is no CodeEnvironment {self._settings.environment}")
+            raise SandboxesUnavailable(f"there is no CodeEnvironment {name}")
         idle = environment.idle
         if one_shot:
             idle = environment.idle_of_one_shot(environment.limits_within(self._limits()).run_seconds)

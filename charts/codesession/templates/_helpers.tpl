@@ -150,3 +150,17 @@ matchConditions:
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{- /* JSON: what the environments that the API uses offer, of each the most; an environment itself holds its own limits. */}}
+{{- define "codesession.offered" -}}
+{{- $most := dict "runSeconds" 1 "outputBytes" 65536 "files" 1 -}}
+{{- $languages := list -}}
+{{- range $name := prepend (values .Values.api.tenantEnvironments | sortAlpha) .Values.api.environment | uniq -}}
+{{- $spec := get $.Values.environments $name | required (printf "api.environment, api.tenantEnvironments: there is no environments.%s" $name) -}}
+{{- range $limit, $default := dict "runSeconds" 120 "outputBytes" 1048576 "files" 1000 -}}
+{{- $_ := set $most $limit (max (get $most $limit | int64) (dig "limits" $limit $default $spec | int64)) -}}
+{{- end -}}
+{{- $languages = concat $languages ($spec.languages | default (list "py" "bash")) | uniq -}}
+{{- end -}}
+{{- set $most "languages" $languages | toJson -}}
+{{- end }}

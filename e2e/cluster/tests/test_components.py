@@ -10,6 +10,8 @@ from e2e.cluster import build, components
 from e2e.cluster.components import Component, all_components
 from e2e.cluster.errors import ClusterError
 
+EVERY = [*all_components(), components.named("kwok")]
+
 
 class Probe(Component):
     """A component whose module is wherever the test put it."""
@@ -30,14 +32,14 @@ def probe(tmp_path: Path) -> Component:
     return Probe("probe", {"probe": "probe"})
 
 
-@pytest.mark.parametrize("component", all_components(), ids=lambda component: component.name)
+@pytest.mark.parametrize("component", EVERY, ids=lambda component: component.name)
 def test_every_module_is_pinned(component: Component) -> None:
     module = (component.folder / "go.mod").read_text()
     assert module.startswith(f"module codesession.dev/e2e/cluster/{component.name}\n")
     assert (component.folder / "go.sum").exists()
 
 
-@pytest.mark.parametrize("component", all_components(), ids=lambda component: component.name)
+@pytest.mark.parametrize("component", EVERY, ids=lambda component: component.name)
 def test_tools_go_imports_what_is_built(component: Component) -> None:
     tools = component.folder / "tools.go"
     imports = set(re.findall(r'_ "([^"]+)"', tools.read_text())) if tools.exists() else {None}

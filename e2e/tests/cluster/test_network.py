@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from e2e.targets import kubectl, release
+from e2e.targets import Target, kubectl, release
 from e2e.targets.kubectl import Json
 from e2e.targets.waiting import eventually
-from e2e.tests.cluster import probing
+from e2e.tests.cluster import environments, probing
 from e2e.tests.cluster.probing import Address
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -104,6 +104,39 @@ def open_to_others(
 @pytest.fixture(scope="module")
 def open_to_code(addresses: dict[str, Address], api: httpx.Client) -> dict[str, bool]:
     return probing.from_sandbox(api, addresses)
+
+
+@pytest.fixture(scope="module")
+def open_to_allowed(
+    chart_release: Target, addresses: dict[str, Address], open_to_others: dict[str, bool]
+) -> dict[str, bool]:
+    """What code reaches whose environment allows every address and port, as far as an allow list can say."""
+    rules = [
+        {
+            "cidr": "0.0.0.0/0",
+            "protocol": protocol.upper(),
+            "ports": sorted({one.port for one in addresses.values() if one.protocol == protocol}),
+        }
+        for protocol in ("tcp", "udp")
+    ]
+    with environments.changed(chart_release, network={"mode": "Allow", "egress": rules}) as tenant:
+
+        def probe() -> dict[str, bool] | None:
+            reached = probing.from_sandbox(tenant, addresses)
+            # A policy takes effect some time after it is made.
+            return reached if reached["internet"] or not open_to_others["internet"] else None
+
+        return eventually(probe, "what is allowed")
+
+
+def test_an_allow_list_opens_the_internet_and_nothing_of_the_cluster(
+    open_to_others: dict[str, bool], open_to_allowed: dict[str, bool]
+) -> None:
+    opened = {name for name, is_open in open_to_allowed.items() if is_open}
+    assert opened <= {"internet"}
+    if not open_to_others["internet"]:
+        pytest.skip("no pod of this cluster reaches the internet, so what was allowed cannot be seen")
+    assert opened == {"internet"}
 
 
 @pytest.mark.parametrize("name", NAMES)

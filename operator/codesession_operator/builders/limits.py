@@ -34,7 +34,8 @@ def _limit_range(environments: Sequence[CodeEnvironment]) -> Object:
     # A container that forgets its limits gets these; none can have more.
     limits: list[Object] = [{"type": "Container", "max": widest, "default": widest}]
     volumes = [e.spec.workspace.size for e in environments if e.spec.workspace.type is WorkspaceType.CLAIM]
-    if volumes:
+    # Shared assets are a claim in this namespace too, of any size.
+    if volumes and not any(e.spec.shared_assets for e in environments):
         limits.append({"type": "PersistentVolumeClaim", "max": {"storage": max(volumes, key=quantity.parse)}})
     return _object(environments, "LimitRange", {"limits": limits})
 

@@ -6,13 +6,16 @@ One per environment and there before any pod: policies take effect some time aft
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from codesession_crds import labels
-from codesession_crds.environment import CodeEnvironment, EgressRule, NetworkMode
+from codesession_crds.environment import CodeEnvironment, EgressRule, Network, NetworkMode
 from codesession_operator.builders.common import Object, owner
 
 IPNetwork = IPv4Network | IPv6Network
+
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+"""Where nodes, pods and services of nearly all clusters are."""
 
 ALWAYS_DENIED = (
     "169.254.0.0/16",  # link-local; metadata of AWS, GCP, Azure, OpenStack
@@ -25,6 +28,9 @@ ALWAYS_DENIED = (
     "127.0.0.0/8",
     "::1/128",
 )
+EVERYTHING = ("0.0.0.0/0", "::/0")
+_DNS_PORT = 53
+_NAME_SERVERS = 3  # Kubernetes takes no more
 
 
 def network_policy(environment: CodeEnvironment, denied: Iterable[str] = ()) -> Object:
@@ -56,6 +62,26 @@ def network_policy(environment: CodeEnvironment, denied: Iterable[str] = ()) -> 
             "egress": rules,
         },
     }
+
+
+def left_open(environment: CodeEnvironment, denied: Iterable[str], addresses: Iterable[str]) -> str | None:
+    """The first of the cluster's own addresses that `denied` does not hold, if the environment has an allow
+    list; then the networks of the cluster are not those that were named."""
+    network = environment.spec.network
+    if network.mode is not NetworkMode.ALLOW or not network.egress:
+        return None
+    closed = [ip_network(cidr, strict=False) for cidr in denied]
+    return next((one for one in addresses if not any(ip_address(one) in net for net in closed)), None)
+
+
+def name_servers(network: Network) -> list[str]:
+    """The addresses that the allow list names for UDP port 53 and that are one host each."""
+    targets = [
+        ip_network(rule.cidr, strict=False)
+        for rule in (network.egress if network.mode is NetworkMode.ALLOW else [])
+        if rule.protocol == "UDP" and _DNS_PORT in rule.ports
+    ]
+    return [str(one.network_address) for one in targets if one.num_addresses == 1][:_NAME_SERVERS]
 
 
 def is_same(spec: Object, other: Object) -> bool:

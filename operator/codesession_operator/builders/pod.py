@@ -11,12 +11,12 @@ from codesession_crds import labels, quantity
 from codesession_crds.environment import (
     CodeEnvironment,
     EnvironmentSpec,
-    NetworkMode,
     Toleration,
     WorkspaceType,
 )
 from codesession_crds.session import CodeSession
 from codesession_operator.builders.common import Object, owner
+from codesession_operator.builders.network import name_servers
 
 CONTAINER = "sandbox"
 USER = 1000
@@ -185,10 +185,10 @@ def _mounts(spec: EnvironmentSpec) -> list[Object]:
 
 
 def _name_service(spec: EnvironmentSpec) -> Object:
-    if spec.network.mode is NetworkMode.ALLOW:
-        return {"dnsPolicy": "ClusterFirst"}
-    # Nothing listens there: a look-up fails at once instead of waiting for a packet that policy drops.
-    return {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["127.0.0.1"]}}
+    """Never the cluster's: no allow list opens its address, and it answers what the cluster looks like."""
+    # Where nothing listens a look-up fails at once, instead of waiting for a packet that policy drops.
+    servers = name_servers(spec.network) or ["127.0.0.1"]
+    return {"dnsPolicy": "None", "dnsConfig": {"nameservers": servers}}
 
 
 def _placement(spec: EnvironmentSpec) -> Object:
@@ -196,6 +196,7 @@ def _placement(spec: EnvironmentSpec) -> Object:
     tolerations = [toleration.to_json() for toleration in _tolerations(spec)]
     wanted: Object = {
         "runtimeClassName": spec.runtime_class_name,
+        "imagePullSecrets": [{"name": name} for name in spec.image_pull_secrets],
         "nodeSelector": selector,
         "tolerations": tolerations,
     }

@@ -1,0 +1,5 @@
+package tools
+
+import (
+	_ "sigs.k8s.io/kwok/cmd/kwok"
+)
