@@ -86,6 +86,7 @@ class Connection:
         self._drained = asyncio.Event()
         self._drained.set()
         self._heard = self.last_used = self._loop.time()
+        self._asked = False
         self._news = asyncio.Event()
         self._hello: Hello | None = None
         self._task = self._loop.create_task(self._serve())
@@ -180,7 +181,7 @@ class Connection:
 
     async def _read(self) -> None:
         while data := await self._transport.read():
-            self._heard = self._loop.time()
+            self._heard, self._asked = self._loop.time(), False
             for frame in self._decoder.feed(data):
                 self._dispatch(frame)
             if len(self._outgoing) > MAX_BACKLOG:
@@ -201,9 +202,10 @@ class Connection:
         while True:
             await asyncio.sleep(delay)
             silent = self._loop.time() - self._heard
-            if silent >= self._dead_after:
+            if silent >= self._dead_after and self._asked:
                 raise ConnectionLost(f"nothing heard of the runner for {self._dead_after:g} s")
-            if silent >= self._heartbeat:
+            self._asked = silent >= self._heartbeat
+            if self._asked:
                 self._send(Frame(Kind.PING))
             delay = next_beat(silent, self._heartbeat, self._dead_after)
 

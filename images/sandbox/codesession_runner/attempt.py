@@ -17,6 +17,7 @@ from codesession_runner.errors import os_errors
 from codesession_runner.frames import Kind
 from codesession_runner.gates import Gate, open_gate
 from codesession_runner.interpreters import LOST, Interpreters
+from codesession_runner.kernel import counts_sandbox
 from codesession_runner.live_child import LiveChild
 from codesession_runner.pool import Child, Exit
 from codesession_runner.program import Program
@@ -32,6 +33,8 @@ _DRAIN_SECONDS = 1.0
 _ROUNDS = 20
 """Times that the processor time of a program with tools may be that of its timeout."""
 _OPEN_FILES = 4096
+_MORE_TASKS = 64
+"""Threads that a sandbox has beside one for each process of a run: further ones of it, and the runner's."""
 _ASKED_FOR = 2
 """Times its memory that a program which is executed may ask for: most use less than that, and what they use
 is looked at. Python, which can go on when it is refused some, is told at once."""
@@ -151,7 +154,7 @@ class Attempt:
         self.stop(Outcome.OUTPUT_LIMIT, grace=0)
 
     def _watch(self) -> None:
-        """Where no kernel limit counts a run's processes alone (gVisor has none at all), this does."""
+        """No kernel limit counts a run's processes alone: this does."""
         self._interpreters.resume()
         if len(self.processes()) > self._settings.processes:
             self._run.note(b"killed: more than %d processes" % self._settings.processes)
@@ -213,6 +216,8 @@ def _limits(settings: Settings, timeout: float | None, *, python: bool) -> list[
     if timeout is not None:  # of a process that ends with its run
         # Wall time is what ends a run; processor time is the kernel's own bound should the runner be slow.
         limits.append((resource.RLIMIT_CPU, math.ceil(timeout + TERM_SECONDS) * (os.cpu_count() or 1)))
+    if counts_sandbox():  # a flood of forks is faster than whoever counts and kills it
+        limits.append((resource.RLIMIT_NPROC, settings.processes + _MORE_TASKS))
     if settings.memory_bytes:
         limits.append((resource.RLIMIT_DATA, settings.memory_bytes * (1 if python else _ASKED_FOR)))
     return limits

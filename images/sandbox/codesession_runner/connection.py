@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._heard = self._loop.time()
+        self._heard, self._asked = self._loop.time(), False
         self._timer = self._loop.call_later(self._heartbeat, self._beat)
         self.send(message(Kind.HELLO, 0, self._hello))
 
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        self._heard, self._asked = self._loop.time(), False
         try:
             for frame in self._decoder.feed(data):
                 self._dispatch(frame)
@@ -128,11 +128,12 @@ class Connection(asyncio.Protocol):
 
     def _beat(self) -> None:
         silent = self._loop.time() - self._heard
-        if silent >= self._dead_after:
+        if silent >= self._dead_after and self._asked:
             logger.warning("closing a connection that fell silent")
             self._transport.abort()
             return
-        if silent >= self._heartbeat:
+        self._asked = silent >= self._heartbeat
+        if self._asked:
             self.send(Frame(Kind.PING))
         delay = next_beat(silent, self._heartbeat, self._dead_after)
         self._timer = self._loop.call_later(delay, self._beat)

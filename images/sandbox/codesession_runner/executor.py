@@ -19,8 +19,9 @@ from codesession_runner.attempt import Attempt
 from codesession_runner.errors import OperationError
 from codesession_runner.frames import Kind
 from codesession_runner.interpreters import Interpreters
+from codesession_runner.kernel import is_gvisor
 from codesession_runner.languages import says_out_of_memory
-from codesession_runner.memory import Memory, is_gvisor
+from codesession_runner.memory import Memory
 from codesession_runner.pool import Child, Exit
 from codesession_runner.processes import oom_kills
 from codesession_runner.room import Room

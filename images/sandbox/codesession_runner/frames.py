@@ -99,8 +99,13 @@ def chunks(data: bytes, size: int = MAX_PAYLOAD) -> Iterator[bytes]:
 
 
 def next_beat(silent: float, heartbeat: float, dead_after: float) -> float:
-    """Seconds until a peer's silence is looked at again: when a PING is due, or the connection is dead."""
-    return heartbeat - silent if silent < heartbeat else min(heartbeat, dead_after - silent)
+    """Seconds until a peer's silence is looked at again: when a PING is due, or the connection is dead.
+
+    A look that comes too late, for this side was asleep, leaves the peer the time to answer its first PING.
+    """
+    if silent < heartbeat:
+        return heartbeat - silent
+    return min(heartbeat, dead_after - silent) if silent < dead_after else heartbeat
 
 
 class Decoder:

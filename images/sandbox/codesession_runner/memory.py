@@ -23,19 +23,12 @@ _REST = 10
 """So many times as long as a look takes nothing is looked at."""
 _FILLED = 2 << 30
 """Bytes a second that a run is thought to take at most: a look comes before what is left can be gone."""
-_GVISOR = "#1 SMP Sun Jan 10 15:06:54 PST 2016"
-"""What gVisor calls its kernel, whatever its version."""
 _FILES = 2
 """The part of the memory that files may keep once a run was out of it."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SHARES = (b"Pss_Anon:", b"Pss_Shmem:")
 
 Processes = Callable[[], Iterable[int]]
-
-
-def is_gvisor() -> bool:
-    """Whether the kernel is gVisor's, and so this sandbox's alone."""
-    return os.uname().version == _GVISOR
 
 
 class Memory:

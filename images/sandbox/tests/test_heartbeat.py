@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import pytest
+
 from codesession_runner.channel import Channel
 from codesession_runner.connection import Connection
-from codesession_runner.frames import Frame, Kind
+from codesession_runner.frames import Frame, Kind, next_beat
 from runner_testing import Client
 
 
@@ -50,3 +53,20 @@ async def test_a_peer_that_answers_pings_is_kept() -> None:
             await client.frames(0, lambda frames, beats=beats: len(frames) > beats)  # type: ignore[misc]
             client.send(Frame(Kind.PONG))
         assert not lost.is_set()
+
+
+async def test_a_peer_is_asked_before_it_is_dropped_by_one_that_was_asleep() -> None:
+    lost = asyncio.Event()
+    async with connected(lost, dead_after=1) as client:
+        time.sleep(1.1)  # noqa: ASYNC251
+        await client.frames(0, lambda frames: len(frames) > 1)
+        client.send(Frame(Kind.PONG))
+        await client.frames(0, lambda frames: len(frames) > 2)
+        assert not lost.is_set()
+
+
+@pytest.mark.parametrize(
+    ("silent", "delay"), [(0, 10), (4, 6), (10, 10), (15, 10), (25, 5), (30, 10), (3000, 10)]
+)
+def test_when_silence_is_looked_at_again(silent: float, delay: float) -> None:
+    assert next_beat(silent, heartbeat=10, dead_after=30) == delay

@@ -37,11 +37,13 @@ async def polyglot(all_runner: RunnerProcess) -> AsyncIterator[Client]:
 
 def _path() -> str:
     """With the compiler in place of rustup's proxy, which looks for it below a HOME that runs do not have."""
-    path = os.environ["PATH"]
-    if shutil.which("rustup"):
-        root = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, check=True)
-        path = f"{root.stdout.strip()}/bin:{path}"
-    return path
+    proxy, directories = shutil.which("rustup"), os.environ["PATH"].split(":")
+    if proxy:
+        directories = [directory for directory in directories if Path(directory) != Path(proxy).parent]
+        root = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True)
+        if root.returncode == 0:  # it has a toolchain
+            directories.insert(0, f"{root.stdout.strip()}/bin")
+    return ":".join(directories)
 
 
 async def run(client: Client, lang: str, code: str, *args: str, **options: int) -> Answer:

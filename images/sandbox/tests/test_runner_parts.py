@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from codesession_runner.interpreters import imports_packages
+from codesession_runner.kernel import counts_namespace
 from codesession_runner.languages import KNOWN, NAMES, available
 from codesession_runner.paths import MAX_DEPTH, is_path
 from codesession_runner.processes import is_descendant
@@ -213,3 +214,16 @@ def look(directory: Path, limit: int = MAX_ENTRIES) -> Snapshot:
         return scan(descriptor, limit)
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("release", "users", "alone"),
+    [
+        ("6.1.0-13-amd64", "      1000      65534          1\n", True),
+        ("5.14.0", "0 1000 1", True),
+        ("5.13.19-generic", "0 1000 1", False),
+        ("6.1-custom", "         0          0 4294967295\n", False),
+    ],
+)
+def test_where_the_kernel_counts_the_processes_of_a_sandbox(release: str, users: str, alone: bool) -> None:
+    assert counts_namespace(release, users) is alone
