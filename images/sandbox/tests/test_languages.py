@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from codesession_runner.languages import NAMES
+from codesession_runner.languages import KNOWN, NAMES
 from runner_testing import Answer, Client, RunnerProcess, connected, running
 from sandbox_programs import BROKEN, PROGRAMS
 
@@ -24,6 +24,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def all_runner(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunnerProcess]:
     directory = tmp_path_factory.mktemp("all")
+    if shutil.which("go"):
+        _fill_go_cache(tmp_path_factory.mktemp("go"))
     variables = ("env", f"PATH={_path()}", f"GOCACHE={Path.home() / '.cache/go-build'}")
     async with running(directory, languages=",".join(NAMES), prefix=variables, ready_children=1) as runner:
         yield runner
@@ -33,6 +35,14 @@ async def all_runner(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 async def polyglot(all_runner: RunnerProcess) -> AsyncIterator[Client]:
     async with connected(all_runner) as client:
         yield client
+
+
+def _fill_go_cache(directory: Path) -> None:
+    """Have the standard library compiled, as it is in the image: a run has not the time for that."""
+    (directory / "main.go").write_text(PROGRAMS["go"])
+    go = next(language for language in KNOWN if language.name == "go")
+    command = go.commands(b"").compile
+    subprocess.run(command, cwd=directory, env={**os.environ, **go.environment}, check=True)
 
 
 def _path() -> str:
