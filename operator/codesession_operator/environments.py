@@ -97,6 +97,7 @@ class EnvironmentReconciler:
         for one in waiting:
             if one.ready and one.session.metadata.creation_timestamp is not None:
                 refill.note_ready(one.session.metadata.creation_timestamp)
+        refill.note_missing(environment.spec.warm_pool.replicas - len(waiting), self._clock())
         allowance = refill.allowance(per_minute, self._clock())
         yields = self._world.sessions.cramped(environment.name)
         pool = plan_pool(environment, waiting, allowance, yields=yields)

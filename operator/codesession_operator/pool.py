@@ -13,6 +13,9 @@ from codesession_operator.room import lacks_room
 
 _MINUTE = timedelta(minutes=1)
 _LONGEST_PAUSE = 300.0
+_CALM_SECONDS = 0.5
+"""A pool that was full waits so long before it makes another: that takes seconds of processor time, and the
+sandbox that was claimed has its first run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,9 @@ class Refill:
     created: deque[datetime] = field(default_factory=deque)
     failures: int = 0
     failed_at: datetime | None = None
+    full: bool = False
+    claimed_at: datetime | None = None
+    """When one was first missing in a pool that had been full."""
 
     def allowance(self, per_minute: int, now: datetime) -> int:
         if self.pause(now) > 0:
@@ -91,11 +97,21 @@ class Refill:
         return max(self.pause(now), full)
 
     def pause(self, now: datetime) -> float:
-        """Seconds to wait because of failures: two after the first, doubling."""
-        if self.failed_at is None or self.failures == 0:
-            return 0.0
-        pause = min(_LONGEST_PAUSE, 2.0 ** min(self.failures, 16))
-        return max(0.0, (self.failed_at - now).total_seconds() + pause)
+        """Seconds to wait because of failures, two after the first, doubling; or because of a first run."""
+        pause = 0.0
+        if self.failed_at is not None and self.failures:
+            failed = min(_LONGEST_PAUSE, 2.0 ** min(self.failures, 16))
+            pause = (self.failed_at - now).total_seconds() + failed
+        if self.claimed_at is not None:
+            pause = max(pause, (self.claimed_at - now).total_seconds() + _CALM_SECONDS)
+        return max(0.0, pause)
+
+    def note_missing(self, missing: int, now: datetime) -> None:
+        """So many are missing now."""
+        if missing <= 0:
+            self.full, self.claimed_at = True, None
+        elif self.full:
+            self.full, self.claimed_at = False, now
 
     def note_created(self, now: datetime) -> None:
         self.created.append(now)

@@ -130,3 +130,15 @@ def test_one_good_session_ends_the_pause(make: Any) -> None:
     assert refill.pause(now) > 0
     refill.note_ready(now + timedelta(seconds=1))
     assert refill.pause(now) == 0
+
+
+def test_a_first_run_is_let_begin_before_the_pool_is_filled_up_again(make: Any) -> None:
+    refill, now = Refill(), make.now
+    refill.note_missing(2, now)
+    assert refill.allowance(60, now) == 60  # there was none yet that could be claimed
+    refill.note_missing(0, now)
+    refill.note_missing(1, now)
+    assert refill.allowance(60, now) == 0
+    assert refill.wait(60, now) == pytest.approx(0.5)
+    refill.note_missing(2, now + timedelta(seconds=0.4))
+    assert refill.allowance(60, now + timedelta(seconds=0.5)) == 60
