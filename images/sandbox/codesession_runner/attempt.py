@@ -131,6 +131,7 @@ class Attempt:
             args=list(self._run.args),
             directory=workspace,
             limits=_limits(self._settings, self._processor_seconds(), python=language.forked_ahead),
+            source=self._run.source,
             live=self._run.live,
             command=list(commands.run),
             compile=list(commands.compile),

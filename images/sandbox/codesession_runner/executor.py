@@ -1,4 +1,4 @@
-"""Runs carried out one by one: the code as a file, a child to run it, and a verdict on how it ended."""
+"""Runs carried out one by one: the code for a child, the child that runs it, a verdict on how it ended."""
 
 from __future__ import annotations
 
@@ -131,12 +131,15 @@ class Executor:
 
 @contextlib.contextmanager
 def _code_file(run: Run) -> Iterator[str]:
-    """The code as a file in a directory of its own, for as long as the run lasts."""
+    """The code as a file in a directory of its own, for as long as the run lasts; or just the name of one."""
+    directory = Path(tempfile.gettempdir(), f"run-{secrets.token_hex(6)}")
+    path = directory / run.language.commands(run.code).file
+    if run.source is not None:
+        yield str(path)
+        return
     with _room():
-        directory = Path(tempfile.gettempdir(), f"run-{secrets.token_hex(6)}")
         directory.mkdir(mode=0o700)
     try:
-        path = directory / run.language.commands(run.code).file
         with _room():
             path.write_bytes(run.code)
         yield str(path)

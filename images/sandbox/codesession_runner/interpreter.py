@@ -74,9 +74,13 @@ def run_in(
     on_memory_error: Callable[[], object],
     on_interrupt: Callable[[], object] = lambda: None,
     execute: Execute = execute,
+    source: bytes | None = None,
 ) -> int:
-    """Run a file in a namespace, to the end of its last line, and return its exit status."""
-    source = _load(main, path)
+    """Run a file in a namespace, to the end of its last line, and return its exit status; or the `source`
+    that would be in it."""
+    if source is None:
+        source = Path(path).read_bytes()
+    _load(main, path, source)
     sys.argv = [path, *args]
     try:
         return _run(source, main, on_memory_error, on_interrupt, execute)
@@ -87,20 +91,18 @@ def run_in(
 def rehearse() -> None:
     """Do what `run_file` does, as far as it leaves no trace."""
     main = new_main()
-    _load(main, __file__)
+    _load(main, __file__, Path(__file__).read_bytes())
     _run(b"print(end='')", main, lambda: None, lambda: None, execute)
     flush()
     gc.collect()
     del linecache.cache[__file__], sys.modules["__main__"]
 
 
-def _load(main: ModuleType, path: str) -> bytes:
-    source = Path(path).read_bytes()
+def _load(main: ModuleType, path: str, source: bytes) -> None:
     main.__dict__["__file__"] = path
     sys.modules["__main__"] = main
     lines = source.decode(errors="replace").splitlines(keepends=True)
     linecache.cache[path] = (len(source), None, lines, path)
-    return source
 
 
 def _run(

@@ -54,7 +54,11 @@ def _run(program: Program, main: ModuleType, runner: socket.socket) -> int:
     process = os.getpid()
     _prepare(main)
     status = interpreter.run_in(
-        main, program.path, program.args, on_memory_error=lambda: runner.send(OUT_OF_MEMORY)
+        main,
+        program.path,
+        program.args,
+        on_memory_error=lambda: runner.send(OUT_OF_MEMORY),
+        source=None if program.source is None else program.source.encode(),
     )
     if os.getpid() != process:
         interpreter.finalize(main)

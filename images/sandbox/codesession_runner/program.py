@@ -37,6 +37,8 @@ class Program:
     """Whether what lies in `directory` is also to be found beside the file."""
     tools: list[str] | None = None
     """What it can call through the descriptor after its three; None for a program that calls nothing."""
+    source: str | None = None
+    """The code, where `path` is but a name."""
     live: bool = False
     """Whether the child stays, with all that the program leaves in it, and waits for the next."""
 

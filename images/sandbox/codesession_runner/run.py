@@ -15,6 +15,8 @@ from codesession_runner.languages import Language
 
 LINGER_SECONDS = 0.01
 _RECORD_COST = 256
+_MESSAGE = 8 * 1024
+"""Bytes of code that find room in a message to a child, be every character escaped."""
 
 
 class Outcome(enum.StrEnum):
@@ -60,6 +62,17 @@ class Run:
     def pause(self) -> Pause | None:
         """What it waits for now, which only its callers can give it."""
         return self.calls.pause if self.calls else None
+
+    @property
+    def source(self) -> str | None:
+        """The code, where it goes without a file: to an interpreter that has other programs after it. None
+        where it needs one."""
+        if not self.live or len(self.code) > _MESSAGE:
+            return None
+        try:
+            return self.code.decode()
+        except UnicodeDecodeError:
+            return None
 
     def cancel(self) -> None:
         self.cancelled = True
