@@ -111,6 +111,8 @@ def kubelet(instance: Instance, pki: Path) -> Daemon:
             "node-ip": instance.node_address,
             "root-dir": state / "kubelet",
             "cert-dir": state / "kubelet-pki",
+            # It looks at each open file of each process, of which gVisor has many (docs/operations.md).
+            "housekeeping-interval": "60s",
         },
     )
 
