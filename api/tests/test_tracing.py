@@ -148,6 +148,13 @@ def test_no_span_tells_what_was_sent_or_made_nor_where(traced: Collector) -> Non
 
 
 @pytest.mark.sandbox
+def test_what_goes_on_outside_of_requests_is_no_span(traced: Collector) -> None:
+    """As the sweep, which asks the store for everything."""
+    first = [span for span in traced.spans() if not span.parent_span_id]
+    assert {span.kind for span in first} == {Span.SPAN_KIND_SERVER}
+
+
+@pytest.mark.sandbox
 def test_without_its_collector_a_server_serves_and_ends(
     run_server: Any, tmp_path: Path, unused_port: int
 ) -> None:
