@@ -13,8 +13,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 GROUPS: dict[str, list[str]] = {
-    "dev": ["--group", "dev", "pyproject.toml"],
-    "service": ["pyproject.toml", "-c", "requirements/dev.txt"],
+    "dev": ["--group", "dev", "--extra", "traces", "pyproject.toml"],
+    "service": ["--extra", "traces", "pyproject.toml", "-c", "requirements/dev.txt"],
     "sandbox": ["--group", "sandbox"],
     # Dependencies are of the image's distribution.
     "sandbox-full": ["--group", "sandbox-full", "--no-deps"],

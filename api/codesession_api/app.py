@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from codesession_api import cors, errors, metrics, openapi
@@ -28,10 +29,21 @@ from codesession_api.slots import Slots
 from codesession_api.sweeper import Sweeper
 from codesession_api.uploads import Uploader
 
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own has paths with keys in them, queries, and texts of exceptions; `tracing` has none of that."""
+
 
 def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> FastAPI:
     """Closes the sandboxes when it is shut down. Raises SettingsError when no authentication was chosen."""
-    app = FastAPI(title="CodeSession", lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="CodeSession", lifespan=_lifespan, docs_url=None, redoc_url=None, telemetry=_NO_TELEMETRY
+    )
     stored = Files(objects)
     quotas = Quotas(settings, stored)
     executor = Executor(settings, sandboxes, stored, quotas)

@@ -8,7 +8,7 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from codesession_api import folders, hints, metrics
+from codesession_api import folders, hints, metrics, tracing
 from codesession_api.answer import answer, refused
 from codesession_api.errors import (
     SandboxBadRequest,
@@ -143,7 +143,8 @@ class Executor:
         folder = folders.of_run(principal, request.entity_id, request.user_id)
         if self._settings.user_files and folder:
             inputs.offer(await self._files.latest(principal, folder), self._settings.run_files)
-        return await self._sandboxes.claim(principal, hint, one_shot=one_shot)
+        with tracing.span("claim"):
+            return await self._sandboxes.claim(principal, hint, one_shot=one_shot)
 
     async def _run(
         self, principal: Principal, request: ExecRequest, place: Place, begun: float
@@ -153,8 +154,12 @@ class Executor:
         live = sandbox.session_id == request.session_id
         spec = RunSpec(secrets.token_hex(16), request.lang, request.code, request.args, seconds, live)
         try:
-            with metrics.RUN_SECONDS.labels(request.lang).time():
+            with (
+                metrics.RUN_SECONDS.labels(request.lang).time(),
+                tracing.span("run", language=request.lang) as span,
+            ):
                 result = await sandbox.run(spec)
+                span.set(outcome=result.outcome.value)
         except SandboxBusy:
             raise
         except SandboxError as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from codesession_api import metrics, names
+from codesession_api import metrics, names, tracing
 from codesession_api.concurrency import bounded, closing
 from codesession_api.errors import (
     ObjectMissing,
@@ -100,10 +100,12 @@ class Inputs(dict[str, Input]):
         self, sandbox: Sandbox, files: Files, by: Principal, *, fresh: bool, transfers: int
     ) -> list[Mounted]:
         """Put into the sandbox what is not in it yet; drop what cannot be had."""
-        absent = list(self.values()) if fresh else await self._absent(sandbox)
-        calls = (partial(self._mount, sandbox, files, by, entry) for entry in absent)
-        mounted = await bounded(transfers, calls)
-        return [one for one in mounted if one is not None]
+        with tracing.span("inputs", files=len(self)) as span:
+            absent = list(self.values()) if fresh else await self._absent(sandbox)
+            calls = (partial(self._mount, sandbox, files, by, entry) for entry in absent)
+            mounted = [one for one in await bounded(transfers, calls) if one is not None]
+            span.set(mounted=len(mounted))
+            return mounted
 
     async def _absent(self, sandbox: Sandbox) -> list[Input]:
         if not self:

@@ -89,9 +89,12 @@ ERRORS = Counter(
 )
 
 
+def known_method(sent: str) -> str:
+    return sent if sent in _METHODS else "other"
+
+
 def requested(method: str, route: str, status: int, seconds: float) -> None:
-    known = method if method in _METHODS else "other"
-    REQUESTS.labels(known, route, str(status)).inc()
+    REQUESTS.labels(method, route, str(status)).inc()
     REQUEST_SECONDS.labels(route).observe(seconds)
 
 

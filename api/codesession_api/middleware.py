@@ -16,7 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from codesession_api import metrics
+from codesession_api import metrics, tracing
 from codesession_api.auth import PATH_KEY, take_path_key
 from codesession_api.errors import refusal
 from codesession_api.log import request_id
@@ -71,10 +71,22 @@ class _Exchange:
         headers = dict(scope["headers"])
         self._unread = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         given = headers.get(b"x-request-id", b"").decode("latin-1")
+        self._parent = headers.get(b"traceparent", b"").decode("latin-1")
         self._id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
 
     async def serve(self, app: ASGIApp) -> None:
         request_id.set(self._id)
+        if self._scope["path"] in _QUIET:
+            await self._serve(app)
+            return
+        with tracing.request(self._parent) as span:
+            span.set(request_id=self._id)
+            try:
+                await self._serve(app)
+            finally:
+                span.answered(*self._answered())
+
+    async def _serve(self, app: ASGIApp) -> None:
         begun = time.perf_counter()
         try:
             await app(self._scope, self._receive, self._send)
@@ -126,16 +138,24 @@ class _Exchange:
         await self._send({"type": "http.response.start", "status": refused.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
-    def _log(self, seconds: float) -> None:
-        """And count it. The route and not the path: ids are capabilities where nobody is asked for a key."""
+    def _answered(self) -> tuple[str, str, int]:
+        """Method, route and status. The route and not the path: ids are capabilities where nobody is asked
+        for a key."""
         route: Any = self._scope.get("route")
-        path = getattr(route, "path", "(none)")
-        status = self._status or _CLIENT_LEFT
-        metrics.requested(self._scope["method"], path, status, seconds)
-        level = logging.DEBUG if path in _QUIET else logging.INFO
+        return (
+            metrics.known_method(self._scope["method"]),
+            getattr(route, "path", "(none)"),
+            self._status or _CLIENT_LEFT,
+        )
+
+    def _log(self, seconds: float) -> None:
+        """And count it."""
+        method, route, status = self._answered()
+        metrics.requested(method, route, status, seconds)
+        level = logging.DEBUG if route in _QUIET else logging.INFO
         fields = {
-            "method": self._scope["method"],
-            "route": path,
+            "method": method,
+            "route": route,
             "status": status,
             "milliseconds": round(seconds * 1000, 1),
         }

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from codesession_api import keys, metrics, names
+from codesession_api import keys, metrics, names, tracing
 from codesession_api.concurrency import bounded, closing
 from codesession_api.errors import (
     ObjectMissing,
@@ -68,6 +68,12 @@ class Collector:
     transfers: int
 
     async def collect(self, result: RunResult, mounted: Sequence[Mounted]) -> Outputs:
+        with tracing.span("outputs", changed=len(result.changed)) as span:
+            outputs = await self._collect(result, mounted)
+            span.set(stored=len(outputs.files))
+            return outputs
+
+    async def _collect(self, result: RunResult, mounted: Sequence[Mounted]) -> Outputs:
         outputs = Outputs()
         changed = [entry for entry in result.changed if self._kept(entry.path, outputs)]
         outputs.deleted = [path for path in result.deleted if names.fits(path)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from codesession_api import metrics
+from codesession_api import metrics, tracing
 from codesession_api.app import create_app
 from codesession_api.objects import open_objects
 from codesession_api.ports import Sandboxes
@@ -28,7 +28,7 @@ class ServeError(Exception):
 
 async def serve(settings: Settings, announce: Announce) -> None:
     """`announce` is called once, with the URL, when requests are taken."""
-    with _listen(settings.host, settings.port) as listener, _metrics(settings):
+    with _listen(settings.host, settings.port) as listener, _metrics(settings), tracing.opened(settings):
         await _serve(settings, announce, listener)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from codesession_api import tracing
 from codesession_api.auth import PATH_KEY, Authenticator
 from codesession_api.errors import not_found
 from codesession_api.execution import Executor
@@ -40,7 +41,8 @@ async def _services(request: Request) -> Services:
 
 async def _principal(request: Request) -> Principal:
     services: Services = request.app.state.services
-    return services.authenticate(request.headers, request.scope.get(PATH_KEY))
+    with tracing.span("auth"):
+        return services.authenticate(request.headers, request.scope.get(PATH_KEY))
 
 
 async def _session_id(session_id: Annotated[str, Path()]) -> str:

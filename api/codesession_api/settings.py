@@ -16,6 +16,7 @@ from codesession_crds.variables import first_fault, unknown_variable
 
 MIB = 1024 * 1024
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/,\s]+")
+_COLLECTOR = re.compile(r"https?://[^/?#@\s]+(/[^?#@\s]*)?")
 PREFIX = "CODESESSION_"
 _OTHERS = tuple(PREFIX + part for part in ("OPERATOR_", "E2E_", "CACHE", "PROBE_"))
 
@@ -42,6 +43,11 @@ class Settings(BaseSettings):
         ge=1,
         le=65535,
         description="TCP port of Prometheus' metrics, on the same address; none without it.",
+    )
+    traces_endpoint: str | None = Field(
+        None,
+        description="URL that traces are sent to by OTLP, such as `http://collector:4318/v1/traces`; none "
+        "are made without it. The `OTEL_*` variables of OpenTelemetry's SDK choose the rest.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severity that is logged."
@@ -233,6 +239,13 @@ class Settings(BaseSettings):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(_ORIGIN.fullmatch(origin) for origin in value):
             raise ValueError("an origin is `scheme://host[:port]`, without a path, or `*`")
+        return value
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _collector(cls, value: str | None) -> str | None:
+        if value is not None and not _COLLECTOR.fullmatch(value):
+            raise ValueError("is to be an http or https URL; a key goes into OTEL_EXPORTER_OTLP_HEADERS")
         return value
 
     @model_validator(mode="after")

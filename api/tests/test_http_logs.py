@@ -209,7 +209,7 @@ def logged() -> Iterator[io.StringIO]:
     """All that this process logs, as a replica does it; but what the tests' own client says."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
-    handler.setFormatter(log.JsonFormatter())
+    handler.setFormatter(log.formatter(machine=True))
     handler.addFilter(lambda record: not record.name.startswith(("httpx", "httpcore")))
     root = logging.getLogger()
     before = root.level

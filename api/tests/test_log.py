@@ -31,7 +31,7 @@ def failed() -> logging.LogRecord:
 def test_a_line_for_machines_is_one_json_object() -> None:
     token = log.request_id.set("abc-1")
     try:
-        line = log.JsonFormatter().format(record(status=200, route="/exec"))
+        line = log.formatter(machine=True).format(record(status=200, route="/exec"))
     finally:
         log.request_id.reset(token)
     assert "\n" not in line
@@ -47,7 +47,7 @@ def test_a_line_for_machines_is_one_json_object() -> None:
     }
 
 
-@pytest.mark.parametrize("formatter", [log.JsonFormatter(), log.PlainFormatter()])
+@pytest.mark.parametrize("formatter", [log.formatter(machine=True), log.formatter(machine=False)])
 def test_of_an_exception_only_type_and_place_are_told(formatter: logging.Formatter) -> None:
     line = formatter.format(failed())
     assert "secret" not in line

@@ -38,6 +38,10 @@ def options(words: list[str]) -> list[list[str]]:
     return found
 
 
+def bubblewrap(as_root: bool) -> list[str]:
+    return isolation.bubblewrap(PLAN, binary="/bin/bwrap", as_root=as_root, seccomp=7)
+
+
 @pytest.mark.parametrize("as_root", [True, False])
 @pytest.mark.parametrize(
     "option",
@@ -62,16 +66,17 @@ def options(words: list[str]) -> list[list[str]]:
         ["--proc", "/proc"],
         ["--remount-ro", "/"],
         ["--chdir", WORKSPACE],
+        ["--seccomp", "7"],
     ],
     ids=" ".join,
 )
 def test_bubblewrap_is_asked_for(option: list[str], as_root: bool) -> None:
-    assert option in options(isolation.bubblewrap(PLAN, binary="/bin/bwrap", as_root=as_root))
+    assert option in options(bubblewrap(as_root))
 
 
 @pytest.mark.parametrize("as_root", [True, False])
 def test_bubblewrap_makes_one_directory_of_the_host_writable(as_root: bool) -> None:
-    words = isolation.bubblewrap(PLAN, binary="/bin/bwrap", as_root=as_root)
+    words = bubblewrap(as_root)
     writable = [option for option in options(words) if option[0] in ("--bind", "--dev-bind")]
     own_root = [["--dev-bind", "/", "/"]] if as_root else []  # the inner bwrap's view of the outer one's
     assert writable == [["--bind", "/state/abc/data", WORKSPACE], *own_root]
@@ -79,7 +84,7 @@ def test_bubblewrap_makes_one_directory_of_the_host_writable(as_root: bool) -> N
 
 
 def test_root_becomes_another_user_of_the_host_before_a_user_namespace_is_made() -> None:
-    words = isolation.bubblewrap(PLAN, binary="/bin/bwrap", as_root=True)
+    words = bubblewrap(as_root=True)
     leaving = words.index("setpriv")
     assert "--unshare-user" not in words[:leaving]
     assert "--unshare-user" in words[leaving:]
@@ -87,7 +92,7 @@ def test_root_becomes_another_user_of_the_host_before_a_user_namespace_is_made()
 
 
 def test_directories_on_the_way_to_a_mount_can_be_entered_by_any_user() -> None:
-    words = isolation.bubblewrap(PLAN, binary="/bin/bwrap", as_root=True)
+    words = bubblewrap(as_root=True)
     made = [word for flag, word in itertools.pairwise(words) if flag == "--dir"]
     assert made == ["/etc", "/mnt", "/opt"]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import platform
 import shutil
 import signal
 import socket
@@ -21,7 +23,7 @@ import pytest_asyncio
 
 from codesession_api.errors import SandboxesBusy, SandboxesUnavailable, SandboxLost
 from codesession_api.ports import Outcome, Principal, RunResult, RunSpec, Sandbox, Sandboxes, TaggedPath
-from codesession_api.sandboxes import local
+from codesession_api.sandboxes import local, seccomp
 from codesession_api.sandboxes.local import open_local
 from codesession_api.settings import Settings, load
 from codesession_crds.names import is_id, new_id
@@ -232,6 +234,57 @@ async def test_no_new_user_namespace_and_no_mount(sandbox: Sandbox) -> None:
     assert mounted == -1
     # gVisor's namespaces are its own and not the host's.
     assert unshared == -1 or os.uname().release not in version
+
+
+@bubblewrap
+async def test_calls_that_are_refused_do_not_reach_the_hosts_kernel(sandbox: Sandbox) -> None:
+    """The kernel's own answer to such arguments would be another for most of them."""
+    wanted = seccomp.denied(platform.machine())
+    code = f"""
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        numbers = {[number for number, _ in wanted.values()]}
+        def answer(number):
+            return ctypes.get_errno() if libc.syscall(number, -1, -1, -1, -1, -1) == -1 else 0
+        def family(number):
+            try:
+                socket.socket(number).close()
+            except OSError as error:
+                return error.errno
+            return 0
+        tried = (socket.AF_VSOCK, socket.AF_ALG, socket.AF_UNIX, socket.AF_INET)
+        families = [family(number) for number in tried]
+        print(json.dumps([[answer(number) for number in numbers], families]))
+    """
+    calls, families = await answer(sandbox, code)
+    assert dict(zip(wanted, calls, strict=True)) == {name: error for name, (_, error) in wanted.items()}
+    assert families == [errno.EAFNOSUPPORT, errno.EAFNOSUPPORT, 0, 0]
+
+
+@bubblewrap
+@pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="the other machine's kernel has no second ABI of ours"
+)
+@pytest.mark.parametrize(
+    "call",
+    ["libc.syscall(0x40000000 | 39)", "machine_code(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')"],
+    ids=["x32", "i386"],
+)
+async def test_a_call_by_another_abi_ends_its_process_and_no_other(call: str, sandbox: Sandbox) -> None:
+    code = f"""
+        import ctypes, mmap
+        libc = ctypes.CDLL(None)
+        def machine_code(text):
+            memory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+            memory.write(text)
+            return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))()
+        child = os.fork()
+        if child == 0:
+            {call}
+            os._exit(0)
+        print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+    """
+    assert await answer(sandbox, code) == -signal.SIGSYS
 
 
 @isolated

@@ -252,6 +252,72 @@ def test_settings_become_the_variables_that_are_read(chart: Chart) -> None:
     assert operator["CODESESSION_OPERATOR_WORKERS"] == "2"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://collector.example:4318/v1/traces", 4318),
+        ("https://collector.example/v1/traces", 443),
+        ("http://collector.example", 80),
+        ("http://[fd00::7]:4318/v1/traces", 4318),
+    ],
+)
+def test_a_collector_of_traces_is_named_and_reached(chart: Chart, endpoint: str, port: int) -> None:
+    peer = "api.traces.to[0].namespaceSelector.matchLabels.name=observability"
+    objects = chart(f"api.traces.endpoint={endpoint}", peer)
+    deployment = by_kind(objects, "Deployment", "codesession-api")
+    assert variables(deployment)["CODESESSION_TRACES_ENDPOINT"] == endpoint
+    policy = by_kind(objects, "NetworkPolicy", "codesession-api")
+    assert policy["spec"]["egress"][-1] == {
+        "ports": [{"port": port, "protocol": "TCP"}],
+        "to": [{"namespaceSelector": {"matchLabels": {"name": "observability"}}}],
+    }
+
+
+def test_without_traces_nothing_more_is_reached(chart: Chart) -> None:
+    objects = chart()
+    assert "CODESESSION_TRACES_ENDPOINT" not in variables(by_kind(objects, "Deployment", "codesession-api"))
+    egress = by_kind(objects, "NetworkPolicy", "codesession-api")["spec"]["egress"]
+    assert [sorted({port["port"] for port in rule["ports"]}) for rule in egress] == [
+        [53],
+        [443, 6443],
+        ["s3"],
+    ]
+
+
+def test_no_budget_holds_up_the_drain_of_a_node(chart: Chart) -> None:
+    """A part of one replica has none: it would forbid every eviction, or none."""
+    objects = chart()
+    budgets = {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] == "PodDisruptionBudget"}
+    assert budgets.keys() == {"codesession-api"}
+    assert budgets["codesession-api"]["maxUnavailable"] == 1
+    assert budgets["codesession-api"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    deployment = by_kind(objects, "Deployment", "codesession-api")
+    assert budgets["codesession-api"]["selector"] == deployment["spec"]["selector"]
+
+
+def test_replicas_of_the_api_are_spread_over_nodes_and_zones(chart: Chart) -> None:
+    deployment = by_kind(chart(), "Deployment", "codesession-api")
+    spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert [rule["topologyKey"] for rule in spread] == [
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+    ]
+    for rule in spread:
+        # One node is enough for a release of two replicas.
+        assert rule["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert rule["labelSelector"] == deployment["spec"]["selector"]
+
+
+def test_the_api_may_finish_the_longest_run_before_it_is_killed(chart: Chart) -> None:
+    objects = chart("environments.default.limits.runSeconds=900", "api.settings.claim_timeout_seconds=90")
+    deployment = by_kind(objects, "Deployment", "codesession-api")
+    pod = deployment["spec"]["template"]["spec"]
+    drain = int(variables(deployment)["CODESESSION_SHUTDOWN_SECONDS"])
+    assert drain >= 900 + 90
+    stopping = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] >= drain + stopping
+
+
 def test_the_exec_policy_allows_the_command_that_the_api_execs(chart: Chart) -> None:
     policy = by_kind(chart(), "ValidatingAdmissionPolicy", "codesession-sandbox-exec")
     command = ", ".join(f"'{word}'" for word in RELAY)

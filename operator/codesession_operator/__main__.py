@@ -9,8 +9,12 @@ import sys
 import uvloop
 
 from codesession_crds.client import KubeClient
+from codesession_crds.errors import KubeError
+from codesession_operator import log
 from codesession_operator.operator import Operator
 from codesession_operator.settings import OperatorSettings, SettingsError, load
+
+logger = logging.getLogger("codesession_operator")
 
 
 async def _run(settings: OperatorSettings) -> None:
@@ -19,17 +23,22 @@ async def _run(settings: OperatorSettings) -> None:
 
 
 def main() -> int:
-    """The exit status: 1 when it could not start, with one line why."""
+    """The exit status: 1 when it could not start or go on, with one line why."""
     try:
         settings = load()
     except SettingsError as error:
         sys.stderr.write(f"codesession operator: {error}\n")
         return 1
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings))
+    log.configure(settings.log_level)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings))
+    except KubeError as error:
+        logger.critical("cannot go on: %s", error)
+        return 1
+    except Exception:
+        logger.critical("cannot go on", exc_info=True)
+        return 1
     return 0
 
 

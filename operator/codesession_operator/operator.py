@@ -13,12 +13,13 @@ from codesession_operator.audit import Audit
 from codesession_operator.clock import utc_now
 from codesession_operator.environments import EnvironmentReconciler
 from codesession_operator.executor import Executor, RefusedError
+from codesession_operator.log import about
 from codesession_operator.metrics import Metrics
 from codesession_operator.namespace import NamespaceReconciler
 from codesession_operator.sessions import SessionReconciler
 from codesession_operator.settings import OperatorSettings
 from codesession_operator.wiring import watch
-from codesession_operator.workqueue import WorkQueue
+from codesession_operator.workqueue import Key, WorkQueue
 from codesession_operator.world import World
 
 logger = logging.getLogger(__name__)
@@ -95,14 +96,18 @@ class Operator:
         await self._synced.wait()
         while True:
             key = await self._queue.get()
-            try:
-                with self.metrics.reconciling(key.kind):
-                    again_after = await self._reconcilers[key.kind](key.name)
-            except (KubeError, RefusedError) as error:
-                logger.warning("%s %s: %s", key.kind, key.name, error)
-                self._queue.failed(key)
-            except Exception:
-                logger.exception("%s %s", key.kind, key.name)
-                self._queue.failed(key)
-            else:
-                self._queue.done(key, again_after)
+            with about(key):
+                await self._reconcile(key)
+
+    async def _reconcile(self, key: Key) -> None:
+        try:
+            with self.metrics.reconciling(key.kind):
+                again_after = await self._reconcilers[key.kind](key.name)
+        except (KubeError, RefusedError) as error:
+            logger.warning("not reconciled: %s", error)
+            self._queue.failed(key)
+        except Exception:
+            logger.exception("not reconciled")
+            self._queue.failed(key)
+        else:
+            self._queue.done(key, again_after)

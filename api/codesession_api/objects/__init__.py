@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from codesession_api import tracing
+from codesession_api.objects.traced import TracedObjects
 from codesession_api.ports import Objects
 from codesession_api.settings import Settings
 
 
 async def open_objects(settings: Settings) -> Objects:
     """Raises ObjectsUnavailable when the directory cannot be used."""
+    objects = await _open(settings)
+    return TracedObjects(objects) if tracing.is_on() else objects
+
+
+async def _open(settings: Settings) -> Objects:
     if settings.s3_endpoint is not None:
         from codesession_api.objects.s3 import S3Objects
 

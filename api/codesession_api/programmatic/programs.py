@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from codesession_api import hints, metrics
+from codesession_api import hints, metrics, tracing
 from codesession_api.answer import answer
 from codesession_api.errors import (
     SandboxBusy,
@@ -199,7 +199,8 @@ class _Program:
 
     async def _reached(self, step: Step) -> RunResult | Pause | Failed:
         try:
-            return await step
+            with tracing.span("run", language=self._waiting.language):
+                return await step
         except (SandboxBusy, SandboxConflict):
             raise
         except SandboxRunUnknown as error:

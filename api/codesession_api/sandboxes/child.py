@@ -31,8 +31,11 @@ class Child:
         self._tail = tail
 
     @classmethod
-    async def start(cls, command: Sequence[str], environment: dict[str, str]) -> Child:
-        """Start `command` and wait for HELLO, which the runner says when it is ready. Raises StartError."""
+    async def start(
+        cls, command: Sequence[str], environment: dict[str, str], descriptors: Sequence[int] = ()
+    ) -> Child:
+        """Start `command`, which inherits `descriptors`, and wait for HELLO, which the runner says when it is
+        ready. Raises StartError."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -40,6 +43,7 @@ class Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env=environment,
+                pass_fds=descriptors,
                 limit=CHUNK,
                 # Ctrl-C at the terminal is for the server alone.
                 start_new_session=True,

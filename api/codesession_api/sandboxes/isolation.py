@@ -58,22 +58,25 @@ class Plan:
     """Symbolic links of the sandbox's root: path to target."""
 
 
-def bubblewrap(plan: Plan, *, binary: str, as_root: bool) -> list[str]:
+def bubblewrap(plan: Plan, *, binary: str, as_root: bool, seccomp: int) -> list[str]:
     """The arguments of `bwrap`, which is at `binary`, started by root or by anyone else.
+
+    `seccomp` is the descriptor that it reads its filter from; that is applied last, to the program alone.
 
     A user namespace of root's would map to the host's root, which owns the files of /proc/sys (core_pattern
     among them). So root's bwrap makes no such namespace, becomes another user, and that user makes one. PID 1
     stays root's: the signal of --die-with-parent is sent in the name of root without capabilities, which may
     not kill another user's process.
     """
+    filtered = ("--seccomp", str(seccomp))
     if as_root:
         return [
             *_bwrap(binary, [*_AS_ROOT, *_view(plan)]),
             *_LEAVE_ROOT,
-            *_bwrap("bwrap", [*_USER, ("--dev-bind", "/", "/")]),
+            *_bwrap("bwrap", [*_USER, ("--dev-bind", "/", "/"), filtered]),
             *plan.command,
         ]
-    return [*_bwrap(binary, [*_USER, *_NAMESPACES, ("--as-pid-1",), *_view(plan)]), *plan.command]
+    return [*_bwrap(binary, [*_USER, *_NAMESPACES, ("--as-pid-1",), *_view(plan), filtered]), *plan.command]
 
 
 _USER: list[Words] = [

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import os
+import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codesession_api.sandboxes import host, isolation
-from codesession_api.sandboxes.child import Child
+from codesession_api.sandboxes import host, isolation, seccomp
+from codesession_api.sandboxes.child import Child, StartError
 from codesession_api.sandboxes.directory import remove
 from codesession_api.sandboxes.host import Interpreter
 from codesession_api.sandboxes.isolation import Isolation, Mount, Plan
@@ -61,14 +62,31 @@ class Launcher:
             owner = isolation.OUTER_UID if self.kind is Isolation.BUBBLEWRAP else isolation.UID
             os.chown(workspace, owner, owner)
         try:
-            child = await Child.start(*self._command(session_id, directory, workspace))
+            with self._filter() as descriptors:
+                command, environment = self._command(session_id, directory, workspace, descriptors)
+                child = await Child.start(command, environment, descriptors)
         except BaseException:
             remove(directory)
             raise
         return LocalSandbox(session_id, child, directory)
 
+    @contextlib.contextmanager
+    def _filter(self) -> Iterator[Sequence[int]]:
+        """What bubblewrap reads its filter from, to the end: one for each start. Raises StartError."""
+        if self.kind is not Isolation.BUBBLEWRAP:
+            yield ()
+            return
+        try:
+            program = seccomp.program(platform.machine())
+        except seccomp.UnknownMachineError as error:
+            raise StartError(str(error)) from error
+        with os.fdopen(os.memfd_create("seccomp"), "wb") as file:
+            file.write(program)
+            file.seek(0)
+            yield (file.fileno(),)
+
     def _command(
-        self, session_id: str, directory: Path, workspace: Path
+        self, session_id: str, directory: Path, workspace: Path, descriptors: Sequence[int]
     ) -> tuple[Sequence[str], dict[str, str]]:
         """What to start, and with which environment."""
         if self.kind is Isolation.NONE:
@@ -77,7 +95,9 @@ class Launcher:
         plan = self._plan(str(workspace))
         outer = {"PATH": os.defpath}
         if self.kind is Isolation.BUBBLEWRAP:
-            return isolation.bubblewrap(plan, binary=self._binary, as_root=self._as_root), outer
+            (filtered,) = descriptors
+            command = isolation.bubblewrap(plan, binary=self._binary, as_root=self._as_root, seccomp=filtered)
+            return command, outer
         root = self._root(plan)
         document = isolation.oci_spec(plan, root=str(root), as_root=self._as_root)
         (directory / "config.json").write_text(json.dumps(document))
