@@ -95,10 +95,11 @@ def test_python_goes_from_call_to_call_to_its_end(server: Any, path: str) -> Non
 def test_bash_goes_from_call_to_call_to_its_end(server: Any) -> None:
     first = begin(server, BASH, "bash")
     assert first["tool_calls"] == [{"id": "call_001", "name": "get-weather", "input": {"city": "SF"}}]
-    second = go_on(server, first, {"got": {"city": "SF"}})
-    cities = [call["input"]["city"] for call in second["tool_calls"]]
+    end, cities = go_on(server, first, {"got": {"city": "SF"}}), list[str]()
+    while end["status"] == "tool_call_required":  # once, but where one command is slow to begin
+        asked = [call["input"]["city"] for call in end["tool_calls"]]
+        end, cities = go_on(server, end, *({"is": city} for city in asked)), cities + asked
     assert sorted(cities) == ["A", "B"]
-    end = go_on(server, second, *({"is": city} for city in cities))
     assert (end["status"], end["stderr"]) == ("completed", "")
     assert end["stdout"] == '{"got":{"city":"SF"}}\n{"is":"A"}\n{"is":"B"}\n'
     assert [file["name"] for file in end["files"]] == ["out.txt"]
