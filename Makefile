@@ -14,7 +14,7 @@ PYTEST := $(BIN)/pytest
 PARALLEL := -n 3
 PARALLEL_ON_CLUSTER := -n 2
 ON_CLUSTER := crds operator api charts e2e
-UNIT := crds operator api images charts docs e2e/cluster
+UNIT := client crds operator api images charts docs examples e2e/cluster
 
 .PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs lock clean
 
@@ -39,7 +39,7 @@ lint: .venv/.ready
 	@$(BIN)/python -m docs.settings --check
 
 types: .venv/.ready
-	@for part in crds operator api images charts docs e2e requirements conftest.py; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
+	@for part in client crds operator api images charts docs examples e2e requirements conftest.py; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
 
 unit: .venv/.ready .sandbox-venv/.ready .bubblewrap .tools
 	@$(PYTEST) $(PARALLEL) -m "not cluster" $(UNIT)

@@ -18,6 +18,8 @@ MIB = 1024 * 1024
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/,\s]+")
 PREFIX = "CODESESSION_"
 _OTHERS = tuple(PREFIX + part for part in ("OPERATOR_", "E2E_", "CACHE", "PROBE_"))
+_CLIENTS = {"CODESESSION_URL", "CODESESSION_API_KEY"}
+"""What the client reads, on a machine that may have both."""
 
 Way = Literal["none", "api-key", "basic", "path-key", "jwt"]
 """How a client can prove who it is."""
@@ -257,7 +259,7 @@ class Settings(BaseSettings):
 
 def load(**given: Any) -> Settings:
     """The settings of this process; `given` wins over the environment. Raises SettingsError."""
-    if fault := unknown_variable(os.environ, PREFIX, Settings.model_fields, _OTHERS):
+    if fault := unknown_variable(os.environ.keys() - _CLIENTS, PREFIX, Settings.model_fields, _OTHERS):
         raise SettingsError(fault)
     try:
         return Settings(**given)
