@@ -10,8 +10,10 @@ import json
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
+NOT_BEGUN = frozenset({"rate_limited", "sandboxes_unavailable"})
+"""What the server says where it has no sandbox for the code. Any other 503 may come after it ran."""
 _MESSAGE_CHARACTERS = 2000
 
 
@@ -36,11 +38,24 @@ class RefusedError(CodeSessionError):
         self.status = status
         """Of HTTP; 200 where the refusal came after the answer had begun."""
         self.code = code
-        """The server's word for it, for programs."""
+        """The server's word for it, for programs; empty where something else than the server refused."""
         self.message = message
         """Its sentence, for people."""
         self.retry_after = retry_after
         """Seconds after which trying again makes sense, where it said so."""
+
+    @classmethod
+    def of(cls, status: int, said: Mapping[str, Any], retry_after: float | None = None) -> Self:
+        """What is said is anything. The body's own time stands in where there is no header."""
+        code, message, seconds = said.get("error"), said.get("message"), said.get("retry_after_seconds")
+        if retry_after is None and isinstance(seconds, int | float) and seconds >= 0:
+            retry_after = float(seconds)
+        return cls(
+            status,
+            code if isinstance(code, str) else "",
+            message[:_MESSAGE_CHARACTERS] if isinstance(message, str) else f"The server answered {status}.",
+            retry_after,
+        )
 
 
 class InvalidRequestError(RefusedError):
@@ -77,15 +92,9 @@ _BY_STATUS: dict[int, type[RefusedError]] = {
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RefusedError:
-    """The error of an answer whose status is no success. `headers` have names in lower case."""
-    said = document(body)
-    code, message = said.get("error"), said.get("message") or said.get("detail")
-    return _BY_STATUS.get(status, ServerFailedError)(
-        status,
-        code if isinstance(code, str) else "",
-        message[:_MESSAGE_CHARACTERS] if isinstance(message, str) else f"The server answered {status}.",
-        _seconds(headers.get("retry-after", "")),
-    )
+    """The error of an answer whose status is no success."""
+    kind = _BY_STATUS.get(status, ServerFailedError)
+    return kind.of(status, document(body), _seconds(headers.get("retry-after", "")))
 
 
 def document(body: bytes) -> dict[str, Any]:

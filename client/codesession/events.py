@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from codesession.errors import (
+    NOT_BEGUN,
     BadAnswerError,
     BusyError,
     RefusedError,
@@ -20,7 +21,6 @@ from codesession.models import FILES, RESULT, File, Result, parsed
 from codesession.sse import Message, Parser
 
 MIME = "text/event-stream"
-_BUSY = {"rate_limited", "sandboxes_unavailable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,6 @@ def _files(said: dict[str, Any]) -> tuple[File, ...]:
 
 
 def _refusal(said: dict[str, Any]) -> RefusedError:
-    code = said.get("error")
-    word = code if isinstance(code, str) else ""
-    message = said.get("message")
-    kind = BusyError if word in _BUSY else ServerFailedError
-    return kind(200, word, message if isinstance(message, str) else word or "The run failed.")
+    """What came when there was no status any more."""
+    kind = BusyError if said.get("error") in NOT_BEGUN else ServerFailedError
+    return kind.of(200, said)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codesession.errors import BusyError
+from codesession.errors import NOT_BEGUN, BusyError
 
 _FIRST_SECONDS = 0.5
-_NOT_BEGUN = {"rate_limited", "sandboxes_unavailable"}
-"""What the server says where it has no sandbox for the code. Any other 503 may come after it ran."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +38,4 @@ class Retries:
         return seconds
 
     def _may_repeat(self, refused: BusyError) -> bool:
-        return self._repeatable or refused.status == 429 or refused.code in _NOT_BEGUN
+        return self._repeatable or refused.status == 429 or refused.code in NOT_BEGUN
