@@ -21,7 +21,7 @@ async def main() -> None:
     # A server without room says when to come again, and the client does so, as long as its patience lasts.
     async with AsyncClient(patience=Patience(attempts=10, seconds=120)) as client:
         try:
-            print(await asyncio.gather(*(square(client, number, places) for number in range(8))))
+            print(await asyncio.gather(*(square(client, number, places) for number in range(6))))
         except BusyError as error:
             print("no room:", error)
 

@@ -19,7 +19,7 @@ from codesession.errors import (
 )
 from codesession.events import End, Event, Files, Stderr, Stdout
 from codesession.form import Progress
-from codesession.models import File, Result
+from codesession.models import File, Result, Session
 from codesession.patience import Patience
 from codesession.synchronous import Client, Stream
 
@@ -41,6 +41,7 @@ __all__ = [
     "RefusedError",
     "Result",
     "ServerFailedError",
+    "Session",
     "Stderr",
     "Stdout",
     "Stream",

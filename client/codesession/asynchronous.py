@@ -15,7 +15,7 @@ from codesession import calls, connection
 from codesession.calls import Call, Run, Server
 from codesession.events import Event, Transcript
 from codesession.form import PIECE, Form, Progress, Source
-from codesession.models import File, Result
+from codesession.models import File, Result, Session
 from codesession.names import Target
 from codesession.patience import Patience, Retries
 
@@ -96,6 +96,10 @@ class AsyncClient:
     async def open_session(self, lang: str = "py") -> str:
         """See `Client.open_session`."""
         return calls.session_of(await self.execute("", lang))
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """See `Client.sessions`."""
+        return await self._done(calls.sessions())
 
     async def upload(
         self,

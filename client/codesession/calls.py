@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from codesession import events
 from codesession.errors import CodeSessionError
 from codesession.form import Form
-from codesession.models import FILES, RESULT, UPLOADED, File, Result, parsed
+from codesession.models import FILES, RESULT, SESSIONS, UPLOADED, File, Result, Session, parsed
 
 URL_VARIABLE, KEY_VARIABLE = "CODESESSION_URL", "CODESESSION_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
@@ -102,6 +102,10 @@ def upload(form: Form) -> Call[File]:
         return File(session_id=stored.session_id, id=stored.files[0].id, name=form.name, size=form.size)
 
     return Call("POST", "/upload", read, form.headers, form=form)
+
+
+def sessions() -> Call[tuple[Session, ...]]:
+    return Call("GET", "/sessions", lambda body: parsed(SESSIONS, body).sessions)
 
 
 def files(session: str) -> Call[tuple[File, ...]]:

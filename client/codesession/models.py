@@ -68,6 +68,25 @@ class Result(BaseModel):
         return self.exit_code == 0 and self.status is None
 
 
+class Session(BaseModel):
+    """A session that is alive."""
+
+    model_config = _CONFIG
+
+    session_id: Id
+    since: datetime
+    ends: datetime
+    """Unless it is used before."""
+
+
+class Sessions(BaseModel):
+    """The answer to a question for all of them."""
+
+    model_config = _CONFIG
+
+    sessions: tuple[Session, ...]
+
+
 class UploadedFile(BaseModel):
     model_config = _CONFIG
 
@@ -87,8 +106,8 @@ Value = TypeVar("Value")
 
 RESULT = TypeAdapter(Result)
 UPLOADED = TypeAdapter(Uploaded)
+SESSIONS = TypeAdapter(Sessions)
 FILES = TypeAdapter(tuple[File, ...])
-ID = TypeAdapter(Id)
 
 
 def parsed(kind: TypeAdapter[Value], body: bytes) -> Value:

@@ -15,7 +15,7 @@ from codesession import calls, connection
 from codesession.calls import Call, Run, Server
 from codesession.events import Event, Transcript
 from codesession.form import PIECE, Form, Progress, Source
-from codesession.models import File, Result
+from codesession.models import File, Result, Session
 from codesession.names import Target
 from codesession.patience import Patience, Retries
 
@@ -103,6 +103,10 @@ class Client:
     def open_session(self, lang: str = "py") -> str:
         """A session to be named in calls, which then share files and, in Python, variables."""
         return calls.session_of(self.execute("", lang))
+
+    def sessions(self) -> tuple[Session, ...]:
+        """The live sessions of whoever the key is, the newest first."""
+        return self._done(calls.sessions())
 
     def upload(
         self,

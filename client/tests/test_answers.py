@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import timedelta
 from email.utils import formatdate
 from typing import Any
 
@@ -286,6 +287,15 @@ async def test_a_key_goes_with_each_request_and_into_no_error(
         await ask(server, "files", SESSION)
     assert server.requests[0].headers["x-api-key"] == "secret-key"
     assert "secret-key" not in f"{raised.value!r} {raised.value}"
+
+
+async def test_live_sessions_are_told_with_their_end(ask: Ask) -> None:
+    said = {"session_id": SESSION, "since": "2026-05-01T10:00:00.000Z", "ends": "2026-05-01T10:30:00.000Z"}
+    server = Server(httpx.Response(200, json={"sessions": [said]}))
+    [session] = await ask(server, "sessions")
+    assert session.session_id == SESSION
+    assert session.ends - session.since == timedelta(minutes=30)
+    assert server.requests[0].url.path == "/v1/sessions"
 
 
 @pytest.mark.parametrize("url", ["http://[", "no-scheme", "ftp://server", "http://\x00"])

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from codesession import Result
 from codesession.cli import main, status
 from codesession.cli.bench import figures_of
 from codesession.cli.execute import LANGUAGES, read
+from codesession.cli.sessions import lasting
 from codesession.cli.terminal import bar, line, size, write
 from codesession_runner.languages import NAMES
 from e2e.targets import Target
@@ -83,6 +85,14 @@ def test_a_session_goes_from_one_command_to_the_next(command: Command, tmp_path:
     assert (tmp_path / "one/f.txt").read_bytes() == (tmp_path / "all/f.txt").read_bytes() == b"seven"
     assert command("delete", session)[0] == 0
     assert command("download", session)[0] == status.NO_INPUT
+
+
+@sandboxed
+def test_a_folder_that_cannot_be_written_is_said(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.sh").write_text("echo x > made")
+    (tmp_path / "got").write_text("no folder")
+    ended, _, err = command("exec", "a.sh", "--out", "got")
+    assert (ended, err) == (status.NO_OUTPUT, "codesession: File exists: got\n")
 
 
 @sandboxed
@@ -245,6 +255,14 @@ def test_a_program_does_not_drive_the_terminal(said: str, shown: str) -> None:
 
 def test_text_of_servers_is_one_line() -> None:
     assert line("a\nb\x1b[2J\u202e") == "a\\x0ab\\x1b[2J\\x202e"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-5, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (7500, "2h05m"), (90_000, "25h00m")],
+)
+def test_times_are_told_in_whole_units(seconds: int, shown: str) -> None:
+    assert lasting(timedelta(seconds=seconds)) == shown
 
 
 def test_a_bar_shows_how_much_is_through() -> None:

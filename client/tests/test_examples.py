@@ -18,7 +18,7 @@ SAID = {
     "02-file-in-plot-out.py": r"42 sold\nwrote sales\.png, path\.stat\(\)\.st_size > 1000 = True\n",
     "03-live-session.py": r"2 12\.57\narea\.txt\nThere is no such session\.\n",
     "04-streaming.py": r"step 0\nstep 1\nstep 2\nfiles: \['report\.txt'\]\nexit code: 0\n",
-    "05-many-in-parallel.py": r"\[0, 1, 4, 9, 16, 25, 36, 49\]\n",
+    "05-many-in-parallel.py": r"\[0, 1, 4, 9, 16, 25\]\n",
 }
 
 

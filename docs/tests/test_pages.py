@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from charts.settings import schemas
+from codesession.calls import KEY_VARIABLE, URL_VARIABLE
 from codesession_api.probe import cli as probe
 from codesession_api.settings import PREFIX, Settings
 from codesession_crds.definitions import all_definitions
@@ -28,6 +29,7 @@ VARIABLES = {
     # Of the tests and their cluster.
     *(PREFIX + name for name in ("CACHE", "E2E_URL", "E2E_VALUES")),
     *(probe.KEY, probe.OTHER_KEY),
+    *(URL_VARIABLE, KEY_VARIABLE),
 }
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

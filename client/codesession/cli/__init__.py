@@ -10,12 +10,12 @@ from importlib.metadata import entry_points
 from typing import NoReturn
 
 from codesession.calls import DEFAULT_URL, KEY_VARIABLE, URL_VARIABLE
-from codesession.cli import bench, execute, files, status
-from codesession.cli.terminal import tell
+from codesession.cli import bench, execute, files, sessions, status
+from codesession.cli.terminal import reason, tell
 from codesession.errors import CodeSessionError
 
 GROUP = "codesession.commands"
-_OURS = (execute, files, bench)
+_OURS = (execute, files, sessions, bench)
 _EPILOG = f"""\
 The server is that of --url or ${URL_VARIABLE} (default {DEFAULT_URL}).
 Its key, if it asks for one, is read from ${KEY_VARIABLE}.
@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         tell(str(error))
         return status.of_error(error)
     except OSError as error:
-        tell(str(error))
+        tell(reason(error))
         return status.NO_INPUT
 
 

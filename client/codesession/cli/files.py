@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from codesession.cli import status
-from codesession.cli.terminal import line, progress, size, table, tell
-from codesession.errors import CodeSessionError, NotFoundError
+from codesession.cli.status import OutputError
+from codesession.cli.terminal import line, progress, reason, size, table, tell
+from codesession.errors import NotFoundError
 from codesession.models import File
 from codesession.synchronous import Client
-
-
-class OutputError(CodeSessionError):
-    """A file cannot be written on this machine."""
 
 
 def add_to(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -80,7 +77,7 @@ def fetched(client: Client, files: Sequence[File], folder: str, *, quiet: bool) 
                 with progress(file.name) as bar:
                     written.append(client.download(file, folder, progress=bar))
         except OSError as error:
-            raise OutputError(str(error)) from error
+            raise OutputError(reason(error)) from error
         if not quiet:
             tell(f"wrote {written[-1]}")
     return written

@@ -29,6 +29,11 @@ OUTPUT_LIMIT = 125
 CANCELLED = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
 
+
+class OutputError(CodeSessionError):
+    """A file cannot be written on this machine."""
+
+
 _OF_ERRORS: tuple[tuple[type[Exception], int], ...] = (
     (BusyError, BUSY),
     (UnreachableError, UNREACHABLE),
@@ -36,6 +41,7 @@ _OF_ERRORS: tuple[tuple[type[Exception], int], ...] = (
     (NotFoundError, NO_INPUT),
     (InvalidRequestError, INVALID),
     (TooLargeError, INVALID),
+    (OutputError, NO_OUTPUT),
     (CodeSessionError, FAILED),
     (ValueError, USAGE),
 )

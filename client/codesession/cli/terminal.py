@@ -23,6 +23,11 @@ def tell(message: str) -> None:
     print(f"codesession: {line(message)}", file=sys.stderr, flush=True)
 
 
+def reason(error: OSError) -> str:
+    """`No such file or directory: a.csv`."""
+    return f"{error.strerror}: {error.filename}" if error.strerror and error.filename else str(error)
+
+
 def line(text: str) -> str:
     """On one line, without control characters."""
     return _HIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
