@@ -23,7 +23,7 @@ from codesession_api.freshness import Freshener
 from codesession_api.inputs import Inputs, Mounted
 from codesession_api.keys import FileKey
 from codesession_api.outputs import Collector
-from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
+from codesession_api.ports import Heard, Principal, RunSpec, Sandbox, Sandboxes
 from codesession_api.quotas import Quotas
 from codesession_api.settings import Settings
 from codesession_api.wire import ExecAnswer, ExecRequest
@@ -69,8 +69,11 @@ class Executor:
         self.last_success: float | None = None
         """On the monotonic clock, in seconds."""
 
-    async def execute(self, principal: Principal, request: ExecRequest) -> ExecAnswer:
-        """Raises ApiError, or what the ports raise when they cannot serve at all."""
+    async def execute(
+        self, principal: Principal, request: ExecRequest, heard: Heard | None = None
+    ) -> ExecAnswer:
+        """Raises ApiError, or what the ports raise when they cannot serve at all. With `heard`, which gets
+        the output while it comes, the answer has the notes on it alone."""
         if request.lang not in self._settings.languages:
             known = ", ".join(self._settings.languages)
             reason = f"Unsupported language {request.lang[:32]!r}; this sandbox has {known}."
@@ -80,7 +83,7 @@ class Executor:
         begun = time.perf_counter()
         hint = hints.hashed(self._settings, principal, request.runtime_session_hint)
         place = await self.prepared(principal, request, hint)
-        done = await self._run(principal, request, place, begun)
+        done = await self._run(principal, request, place, begun, heard)
         if hint is not None:
             done.runtime_session_id = place.sandbox.session_id
             done.runtime_status = "new" if place.fresh else "reused"
@@ -146,7 +149,7 @@ class Executor:
         return await self._sandboxes.claim(principal, hint, one_shot=one_shot)
 
     async def _run(
-        self, principal: Principal, request: ExecRequest, place: Place, begun: float
+        self, principal: Principal, request: ExecRequest, place: Place, begun: float, heard: Heard | None
     ) -> ExecAnswer:
         sandbox, seconds = place.sandbox, self.seconds(request)
         # Found by its name alone: a session that files or a hint lead to is not asked for its variables.
@@ -154,7 +157,7 @@ class Executor:
         spec = RunSpec(secrets.token_hex(16), request.lang, request.code, request.args, seconds, live)
         try:
             with metrics.RUN_SECONDS.labels(request.lang).time():
-                result = await sandbox.run(spec)
+                result = await sandbox.run(spec, heard)
         except SandboxBusy:
             raise
         except SandboxError as error:

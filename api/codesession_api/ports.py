@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -82,6 +82,17 @@ class RunResult:
     """When the first byte of output came, on `time.perf_counter`; None where there was none."""
 
 
+class Stream(enum.StrEnum):
+    """Where a program writes."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+Heard = Callable[[Stream, bytes], Awaitable[None]]
+"""Takes a piece of a run's output. Until it returns the sandbox sends no more than a window of bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """What a program can call: by `name` outside of the sandbox, by `identifier` in the program."""
@@ -123,8 +134,9 @@ class Sandbox(Protocol):
     @property
     def session_id(self) -> str: ...
 
-    async def run(self, spec: RunSpec) -> RunResult:
-        """Run to the end record. Cancelling the awaiting task kills the run."""
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
+        """Run to the end record. Cancelling the awaiting task kills the run, and so does an error of `heard`,
+        which is given the output as it comes: each byte once, and none of it is in the result then."""
         ...
 
     async def begin(

@@ -26,6 +26,7 @@ from codesession_api.objects.local import LocalObjects
 from codesession_api.objects.s3 import S3Objects
 from codesession_api.ports import (
     FileEntry,
+    Heard,
     ObjectInfo,
     Objects,
     Outcome,
@@ -39,7 +40,7 @@ from codesession_api.settings import load
 from codesession_crds.names import new_id
 from documented import AsyncDocumentedClient, DocumentedClient
 from e2e.cluster.cache import binary
-from fakes import WithoutTools
+from fakes import WithoutTools, told
 
 
 def free_port() -> int:
@@ -222,7 +223,7 @@ class Workspace(WithoutTools):
     files: dict[str, bytes] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
-    async def run(self, spec: RunSpec) -> RunResult:
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
         found = " ".join(sorted(self.files)).encode()
         changed, deleted = [], []
         for line in spec.code.splitlines():
@@ -232,7 +233,7 @@ class Workspace(WithoutTools):
                 changed.append(FileEntry(name, len(text.encode())))
             elif self.files.pop(name.removeprefix("-"), None) is not None:
                 deleted.append(name.removeprefix("-"))
-        return RunResult(Outcome.EXIT, 0, stdout=found, changed=changed, deleted=deleted)
+        return await told(RunResult(Outcome.EXIT, 0, stdout=found, changed=changed, deleted=deleted), heard)
 
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
         return {file.path for file in files if self.tags.get(file.path) != file.tag}

@@ -22,10 +22,19 @@ import pytest
 
 from codesession_api.app import create_app
 from codesession_api.objects.local import LocalObjects
-from codesession_api.ports import FileEntry, Outcome, Principal, RunResult, RunSpec, Sandbox, TaggedPath
+from codesession_api.ports import (
+    FileEntry,
+    Heard,
+    Outcome,
+    Principal,
+    RunResult,
+    RunSpec,
+    Sandbox,
+    TaggedPath,
+)
 from codesession_api.settings import load
 from codesession_crds.names import new_id
-from fakes import WithoutTools
+from fakes import WithoutTools, told
 from hostile import MULTIPART, Attacker, Request, execution, form
 
 REQUESTS = 10_000
@@ -45,11 +54,11 @@ class EchoSandbox(WithoutTools):
     owner: Principal
     files: dict[str, bytes] = field(default_factory=dict)
 
-    async def run(self, spec: RunSpec) -> RunResult:
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
         changed = [FileEntry(line, 3) for line in spec.code.split("\n")[:5]]
         deleted = list(spec.args)[:5]
         stdout = spec.code.encode("utf-8", "replace")
-        return RunResult(Outcome.EXIT, 0, stdout=stdout, changed=changed, deleted=deleted)
+        return await told(RunResult(Outcome.EXIT, 0, stdout=stdout, changed=changed, deleted=deleted), heard)
 
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
         return {file.path for file in files}
