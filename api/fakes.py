@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from codesession_api.objects.local import LocalObjects
 from codesession_api.ports import (
     FileEntry,
     Heard,
+    Live,
     ObjectInfo,
     Outcome,
     Pause,
@@ -137,6 +139,10 @@ class FakeSandboxes:
         self.live[sandbox.session_id] = sandbox
         self.claims.append(sandbox)
         return sandbox
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        now = datetime.now(UTC)
+        return [Live(session_id, now, now) for session_id in reversed(self.live)]
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         return self.live.pop(session_id, None) is not None

@@ -44,6 +44,8 @@ class RunSpec:
     args: Sequence[str] = ()
     timeout: float = 120.0
     live: bool = False
+    name: str | None = None
+    """By which `Sandbox.cancel` finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ class Sandbox(Protocol):
         ...
 
     async def cancel(self, request: str) -> bool:
-        """Kill the run whose last step has this name; whether there is one."""
+        """Kill the run that has this name, or whose last step has it; whether there is one."""
         ...
 
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
@@ -175,6 +177,16 @@ class Sandbox(Protocol):
     def get(self, path: str, *, tag: str) -> AsyncIterator[bytes]:
         """Read a file below /mnt/data; an error while reading raises, it never ends the bytes early."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A session that is alive, as its owner is told of it."""
+
+    session_id: str
+    claimed: datetime
+    ends: datetime
+    """Unless it is used before."""
 
 
 class Sandboxes(Protocol):
@@ -201,6 +213,11 @@ class Sandboxes(Protocol):
         """A sandbox that never served anyone, now this principal's, to be found again by `hint` (a hash, 32
         characters of lower-case hex). With `one_shot` it is not expected to be sought again, and may end soon
         after one run if it is not. Raises `SandboxesBusy`."""
+        ...
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        """The live sessions of this principal that are known here, the newest first; none of them is used by
+        that."""
         ...
 
     async def delete(self, session_id: str, principal: Principal) -> bool:

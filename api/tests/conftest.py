@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from codesession_api.objects.s3 import S3Objects
 from codesession_api.ports import (
     FileEntry,
     Heard,
+    Live,
     ObjectInfo,
     Objects,
     Outcome,
@@ -281,6 +283,10 @@ class Workspaces(dict[str, Workspace]):
         made = Workspace(new_id(), principal)
         self[made.session_id] = made
         return made
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        now = datetime.now(UTC)
+        return [Live(name, now, now) for name in reversed(self) if self[name].owner == principal]
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         if await self.find(session_id, principal) is None:

@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +26,7 @@ from codesession_api.objects.local import LocalObjects
 from codesession_api.ports import (
     FileEntry,
     Heard,
+    Live,
     Outcome,
     Principal,
     RunResult,
@@ -90,6 +92,10 @@ class EchoSandboxes:
         made = EchoSandbox(new_id(), principal)
         self.live[made.session_id] = made
         return made
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        now = datetime.now(UTC)
+        return [Live(name, now, now) for name, found in self.live.items() if found.owner == principal]
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         if await self.find(session_id, principal) is None:

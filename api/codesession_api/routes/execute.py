@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from codesession_api import streaming, wire
 from codesession_api.errors import bad_request, unsupported_media_type
+from codesession_api.execution import Watch
 from codesession_api.patience import PatientResponse
 from codesession_api.profile import PROFILE
 from codesession_api.services import By, With
@@ -28,10 +29,12 @@ async def execute(request: Request, services: With, principal: By) -> Response:
     text/event-stream` its output and its end are told as they happen."""
     check_type(request.headers.get("content-type", ""))
     parsed = wire.parsed(wire.ExecRequest, await body(request, services.settings.request_bytes))
-    work = partial(services.executor.execute, principal, parsed)
-    seconds = services.settings.keep_alive_seconds
-    told = streaming.wanted(request.headers.get("accept", ""))
-    response = EventResponse(work, seconds) if told else PatientResponse(work, seconds)
+    run, seconds = services.executor.execute, services.settings.keep_alive_seconds
+    response: Response
+    if streaming.wanted(request.headers.get("accept", "")):
+        response = EventResponse(lambda heard: run(principal, parsed, Watch(heard)), seconds)
+    else:
+        response = PatientResponse(partial(run, principal, parsed), seconds)
     response.headers[PROFILE] = services.settings.profile
     return response
 

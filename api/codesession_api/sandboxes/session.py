@@ -194,6 +194,7 @@ class Session:
             "args": list(spec.args),
             "timeout_ms": round(min(spec.timeout, self._limits.run_seconds) * 1000),
             "live": spec.live,
+            **({"request": spec.name} if spec.name else {}),
         }
 
     async def _step(

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from codesession_api.mcp import guard
+from codesession_api.mcp.server import SESSION_HEADER
+from codesession_api.mcp.transports import MESSAGES, Front, other_site
+from codesession_api.routes.execute import body, slot
+from codesession_api.services import By, With
+
+
+async def same_site(request: Request, services: With) -> None:
+    if not guard.admits(services.settings, request.headers):
+        raise other_site()
+
+
+async def _front(request: Request) -> Front:
+    front: Front = request.app.state.mcp
+    return front
+
+
+To = Annotated[Front, Depends(_front)]
+
+
+async def place(principal: By, front: To) -> AsyncIterator[None]:
+    """Held as long as the stream is."""
+    with front.streams.taken(principal.principal):
+        yield
+
+
+router = APIRouter(dependencies=[Depends(same_site)], include_in_schema=False)
+
+
+@router.post("/mcp", dependencies=[Depends(slot)])
+async def streamable(request: Request, services: With, principal: By, front: To) -> Response:
+    content = await body(request, services.settings.request_bytes)
+    return await front.streamable(principal, request.headers.get(SESSION_HEADER), content)
+
+
+@router.get("/sse", dependencies=[Depends(place)])
+async def stream(principal: By, front: To) -> Response:
+    return front.stream(principal)
+
+
+@router.post(MESSAGES, dependencies=[Depends(slot)])
+async def message(principal: By, front: To) -> Response:
+    return front.message(principal)
