@@ -232,7 +232,7 @@ async def _system(box: Toolbox, call: Call, given: Nothing) -> types.CallToolRes
     limits = {
         "run_seconds": settings.run_seconds,
         "output_bytes": settings.output_bytes,
-        "upload_bytes": min(settings.upload_file_bytes, settings.request_bytes),
+        "upload_bytes": min(settings.upload_file_bytes, settings.request_bytes // 4 * 3),
         "download_bytes": settings.content_bytes,
         "files_of_a_run": settings.run_files,
         "retention_hours": settings.retention_hours,
