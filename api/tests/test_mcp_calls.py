@@ -72,13 +72,10 @@ async def test_a_call_is_cancelled_by_its_own_principal_and_session_alone() -> N
     ended, here = asyncio.Event(), Calls(FakeSandboxes())
     caller = asyncio.create_task(here.follow(Told().call(), for_ever(ended), str))
     await asyncio.sleep(0)
-    for by, session, request in (
-        (BOB, SESSION, 1),
-        (ALICE, "another", 1),
-        (ALICE, None, 1),
-        (ALICE, SESSION, 2),
-    ):
-        await here.cancel(by, session, request)
+    await here.cancel(BOB, SESSION, 1)
+    await here.cancel(ALICE, "another", 1)
+    await here.cancel(ALICE, None, 1)
+    await here.cancel(ALICE, SESSION, 2)
     await asyncio.sleep(0.01)
     assert not caller.done()
     await here.cancel(ALICE, SESSION, 1)

@@ -163,13 +163,20 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
 
 
 async def test_no_argument_reaches_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The SDK's own log has what it could not read."""
     async with serving(tmp_path) as api:
         with logged(caplog) as said:
             await call(api, "execute_code", lang="py", code="sesame")
             await call(api, "upload_file", name="sesame", content=["sesame"])
             await post(api, "tools/call", {"name": ["sesame"]})
-            request = api.client.build_request("POST", "/mcp", content=b'{"sesame', headers=ACCEPT)
-            await api.client.send(request)
+            async with api.client.stream("GET", "/sse") as stream:
+                lines = stream.aiter_lines()
+                while not (line := await anext(lines)).startswith("data: "):
+                    pass
+                way, body = line.removeprefix("data: "), b'{"sesame": 1}'
+                headers = {"Content-Type": "application/json"}
+                request = api.client.build_request("POST", way, content=body, headers=headers)
+                assert (await api.client.send(request)).status_code == 400
         assert said
         assert not [line for line in said if "sesame" in line]
 

@@ -70,12 +70,8 @@ def test_files_are_linked_where_the_protocol_has_links() -> None:
 
 def test_images_of_bounded_size_and_number_are_shown() -> None:
     many = [file(f"{number}.png") for number in range(results.IMAGES + 1)]
-    others = [
-        file("a.svg"),
-        file("b.txt"),
-        file("c.png", results.IMAGE_BYTES + 1),
-        file("d.png", inherited=True),
-    ]
+    large, old = file("c.png", results.IMAGE_BYTES + 1), file("d.png", inherited=True)
+    others = [file("a.svg"), file("b.txt"), large, old]
     shown = results.shown(ran(files=[*others, file("e.JPEG"), *many]))
     assert [one.name for one in shown] == ["e.JPEG", *(one.name for one in many[: results.IMAGES - 1])]
     image = results.image("e.JPEG", b"abc")

@@ -35,9 +35,8 @@ _PEEKED = 65536
 """Bytes of the longest message that may be a notification or a handshake."""
 
 # What the SDK logs may hold arguments, which are code and files. What goes wrong is logged by `server`.
-for _noisy in ("mcp", "sse_starlette"):
-    logging.getLogger(_noisy).addHandler(logging.NullHandler())
-    logging.getLogger(_noisy).propagate = False
+for _talkative in ("mcp", "sse_starlette"):
+    logging.getLogger(_talkative).setLevel(logging.CRITICAL + 1)
 
 
 class Front:

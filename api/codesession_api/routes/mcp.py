@@ -34,7 +34,7 @@ async def place(principal: By, front: To) -> AsyncIterator[None]:
 
 
 async def _user(by: By, user_id: Annotated[str, Header()] = "") -> Principal:
-    """`User-Id` tells the users of one key apart, for some tools list what was done; a token does it itself."""
+    """`User-Id` tells the users of one key apart, for some tools list what was done. A token does so too."""
     return by if by.proved or not user_id else narrowed(by, user_id)
 
 
