@@ -16,12 +16,13 @@ from codesession_api.auth import authenticator
 from codesession_api.errors import ApiError, bad_request, not_found, refusal
 from codesession_api.execution import Executor
 from codesession_api.files import Files
+from codesession_api.mcp.transports import Front
 from codesession_api.middleware import Edge
 from codesession_api.ports import Objects, Sandboxes
 from codesession_api.profile import as_expected
 from codesession_api.programmatic.programs import Programs
 from codesession_api.quotas import Quotas
-from codesession_api.routes import execute, files, health, programmatic, upload
+from codesession_api.routes import execute, files, health, mcp, programmatic, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
 from codesession_api.slots import Slots
@@ -48,6 +49,9 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
     )
     for module in (execute, programmatic, upload, files, health):
         app.include_router(module.router, dependencies=[Depends(as_expected)])
+    if settings.mcp:
+        app.state.mcp = Front(app.state.services)
+        app.include_router(mcp.router)
     for kind in (
         ApiError,
         errors.SandboxError,
@@ -69,8 +73,10 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     sweeping = asyncio.create_task(Sweeper(services.settings, services.objects).run())
+    front: Front | None = getattr(app.state, "mcp", None)
     try:
-        yield
+        async with front.running() if front else contextlib.nullcontext():
+            yield
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)

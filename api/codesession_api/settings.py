@@ -134,6 +134,9 @@ class Settings(BaseSettings):
         description="Secret that all replicas share, by which each can go on with a program that calls "
         "tools; without it, each makes one for itself.",
     )
+    mcp: bool = Field(
+        True, description="Whether the MCP server answers, at `/mcp` and, the older transport, at `/sse`."
+    )
     profile: Literal["default", "stateful"] = Field(
         "default",
         description="Execution profile of this deployment; a client that expects the other one gets 409.",

@@ -7,6 +7,7 @@ A reference that makes no sense is left to be skipped, because refusing the requ
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, computed_field, field_validator
@@ -278,7 +279,7 @@ def listed(file: StoredFile) -> dict[str, Any]:
         "session_id": file.key.session,
         "storage_session_id": file.key.home.session,
         "size": file.info.size,
-        "lastModified": _moment(file),
+        "lastModified": moment(file.info.modified),
         "etag": file.info.etag,
         "contentType": _content_type(file),
         "metadata": {"content-type": _content_type(file), "original-filename": file.key.name},
@@ -292,7 +293,7 @@ def normalized(file: StoredFile) -> dict[str, Any]:
         "storage_session_id": file.key.home.session,
         "size": file.info.size,
         "contentType": _content_type(file),
-        "lastModified": _moment(file),
+        "lastModified": moment(file.info.modified),
     }
 
 
@@ -302,7 +303,7 @@ def described(file: StoredFile) -> dict[str, Any]:
         "name": object_name(file),
         "originalFilename": file.key.name,
         "size": file.info.size,
-        "lastModified": _moment(file),
+        "lastModified": moment(file.info.modified),
         "etag": file.info.etag,
         "contentType": _content_type(file),
         "readOnly": file.read_only,
@@ -318,12 +319,13 @@ def content_of(file: StoredFile) -> dict[str, Any]:
         "storage_session_id": file.key.home.session,
         "size": file.info.size,
         "content_type": _content_type(file),
-        "lastModified": _moment(file),
+        "lastModified": moment(file.info.modified),
     }
 
 
-def _moment(file: StoredFile) -> str:
-    return file.info.modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def moment(of: datetime) -> str:
+    """In UTC."""
+    return of.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _content_type(file: StoredFile) -> str:
