@@ -22,7 +22,7 @@ from codesession_api.ports import Objects, Sandboxes
 from codesession_api.profile import as_expected
 from codesession_api.programmatic.programs import Programs
 from codesession_api.quotas import Quotas
-from codesession_api.routes import execute, files, health, mcp, programmatic, upload
+from codesession_api.routes import execute, files, health, mcp, programmatic, sessions, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
 from codesession_api.slots import Slots
@@ -47,7 +47,7 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
         uploader=Uploader(settings, stored, quotas),
         slots=Slots(settings.concurrent_runs, settings.principal_runs),
     )
-    for module in (execute, programmatic, upload, files, health):
+    for module in (execute, programmatic, upload, files, sessions, health):
         app.include_router(module.router, dependencies=[Depends(as_expected)])
     if settings.mcp:
         app.state.mcp = Front(app.state.services)

@@ -85,6 +85,7 @@ OPERATIONS = {
     "delete /sessions/{session_id}/objects/{file_id}": _DELETE,
     "delete /files/{session_id}/{file_id}": _DELETE,
     "delete /sessions/{session_id}": _DELETE,
+    "get /sessions": Operation({200: schemas.Sessions}, (400, 401, 403, 409, 503)),
     "get /livez": Operation({200: schemas.Live}, (409,), public=True),
     "get /readyz": _READY,
     "get /health": _READY,

@@ -174,6 +174,21 @@ class Deleted(BaseModel):
     message: Literal["success"]
 
 
+class LiveSession(BaseModel):
+    model_config = _SAID
+
+    session_id: str
+    since: str
+    ends: str
+    """Unless it is used before."""
+
+
+class Sessions(BaseModel):
+    """The newest first."""
+
+    sessions: list[LiveSession]
+
+
 class Live(BaseModel):
     status: Literal["ok"]
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, c
 from codesession_api import media, names
 from codesession_api.errors import bad_request, invalid_field
 from codesession_api.files import StoredFile
+from codesession_api.ports import Live
 from codesession_api.scope import Scope
 from codesession_crds.names import is_wire_id
 
@@ -295,6 +296,10 @@ def normalized(file: StoredFile) -> dict[str, Any]:
         "contentType": _content_type(file),
         "lastModified": moment(file.info.modified),
     }
+
+
+def session(live: Live) -> dict[str, Any]:
+    return {"session_id": live.session_id, "since": moment(live.claimed), "ends": moment(live.ends)}
 
 
 def described(file: StoredFile) -> dict[str, Any]:

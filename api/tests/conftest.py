@@ -365,7 +365,7 @@ class Application:
         """Again, with other settings and the same files."""
         self.settings.update(settings)
         self.app = create_app(
-            load(backend="local", auth="none", **self.settings), self.sandboxes, self.objects
+            load(**{"backend": "local", "auth": "none", **self.settings}), self.sandboxes, self.objects
         )
         services = self.app.state.services
         self.app.state.services = dataclasses.replace(services, authenticate=someone)

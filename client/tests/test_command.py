@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from codesession import Result
+from codesession import Client, Result
 from codesession.cli import main, status
 from codesession.cli.bench import figures_of
 from codesession.cli.execute import LANGUAGES, read
@@ -137,6 +138,32 @@ def test_names_that_code_chose_write_nowhere_else(
     assert [path.name for path in tmp_path.rglob("*.txt")] == ["up_[2J.txt"]
     assert (tmp_path / "got/up_[2J.txt").read_text() == "x"
     assert "\x1b" not in err
+
+
+@sandboxed
+def test_sessions_are_listed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("1"))
+    session = command("exec", "-", "--session", "new")[2].partition("session ")[2].strip()
+    assert session in [one["session_id"] for one in json.loads(command("sessions", "--json")[1])]
+    assert f"\n{session}  " in command("sessions")[1]
+
+
+@sandboxed
+def test_ctrl_c_cancels_the_run(command: Command, tmp_path: Path) -> None:
+    """As it is shown by the next run of the session, which would wait for its end."""
+    with Client() as client:
+        session = client.open_session()
+    (tmp_path / "a.py").write_text("import time; print('begun', flush=True); time.sleep(100)")
+    arguments = [sys.executable, "-m", "codesession.cli", "exec", "a.py", "--session", session]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        assert running.stdout.readline() == "begun\n"
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == status.CANCELLED
+        assert running.stderr.read() == "codesession: cancelled\n"
+    (tmp_path / "b.sh").write_text("echo after")
+    assert command("exec", "b.sh", "--session", session)[1] == "after\n"
 
 
 @sandboxed

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asking import Ask
-from codesession import AsyncClient, End, NotFoundError, Stdout, UnauthorizedError
+from codesession import AsyncClient, Client, End, NotFoundError, Stdout, UnauthorizedError
 from e2e.targets import Target
 
 pytestmark = pytest.mark.sandbox
@@ -73,6 +73,34 @@ async def test_a_stream_ends_with_what_a_plain_run_answers(ask: Ask, server: Tar
     assert last.result.stdout == plain.stdout == "".join(e.text for e in events if isinstance(e, Stdout))
     assert (last.result.stderr, last.result.exit_code) == (plain.stderr, 5)
     assert [file.name for file in last.result.files] == ["f"]
+
+
+ENDLESS = "import time; print('begun', flush=True); time.sleep(100)"
+
+
+def test_a_stream_that_is_left_cancels_its_run(server: Target) -> None:
+    """Otherwise the next run of the session would wait for the end of this one."""
+    with Client(server.url, server.key) as client:
+        session = client.open_session()
+        with client.stream(ENDLESS, session=session, seconds=100) as events:
+            assert next(events) == Stdout("begun\n")
+        assert client.execute("print(1)", session=session).stdout == "1\n"
+
+
+async def test_an_asynchronous_stream_that_is_left_cancels_its_run(server: Target) -> None:
+    async with AsyncClient(server.url, server.key) as client:
+        session = await client.open_session()
+        async with client.stream(ENDLESS, session=session, seconds=100) as events:
+            assert await anext(events) == Stdout("begun\n")
+        assert (await client.execute("print(1)", session=session)).stdout == "1\n"
+
+
+async def test_a_live_session_is_listed_until_it_is_deleted(ask: Ask, server: Target) -> None:
+    session = await ask(server, "open_session")
+    [found] = [one for one in await ask(server, "sessions") if one.session_id == session]
+    assert found.since < found.ends
+    await ask(server, "delete", session)
+    assert session not in [one.session_id for one in await ask(server, "sessions")]
 
 
 async def test_another_tenants_session_is_not_there(ask: Ask, server: Target) -> None:

@@ -31,6 +31,12 @@ def personal(settings: Settings) -> bool:
     return "none" in (settings.auth or ("none",)) and is_loopback(settings.host)
 
 
+def tells_sessions(settings: Settings) -> bool:
+    """Whether users can be told apart, or there is but one. Otherwise ids of sessions are told to nobody: to
+    know one is to own it."""
+    return "none" not in (settings.auth or ("none",)) or personal(settings)
+
+
 def is_loopback(name: str) -> bool:
     if name == "localhost":
         return True

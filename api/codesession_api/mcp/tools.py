@@ -102,10 +102,7 @@ class Toolbox:
 
     @property
     def remembers(self) -> bool:
-        """Whether users can be told apart, or there is but one. Otherwise ids of sessions are told to nobody:
-        to know one is to own it."""
-        settings = self.services.settings
-        return "none" not in (settings.auth or ("none",)) or guard.personal(settings)
+        return guard.tells_sessions(self.services.settings)
 
 
 @dataclass(frozen=True, slots=True)
