@@ -23,12 +23,21 @@ def safe(name: str) -> tuple[str, ...]:
 
 def _component(part: str) -> str:
     """Windows takes off dots and spaces at the end, and opens devices of some names in every folder."""
-    fit = _UNFIT.sub("_", part).rstrip(" .") or "_"
-    if len(fit.encode()) > _COMPONENT_BYTES:
-        stem, dot, suffix = fit.rpartition(".")
-        keep = dot + suffix if stem and len(suffix.encode()) <= 16 else ""
-        fit = fit.encode()[: _COMPONENT_BYTES - len(keep.encode())].decode(errors="ignore") + keep
-    return f"_{fit}" if _DEVICES.fullmatch(fit) else fit
+    fit = _no_device(_UNFIT.sub("_", part).rstrip(" .") or "_")
+    return _no_device(_shortened(fit).rstrip(" ."))
+
+
+def _no_device(part: str) -> str:
+    return f"_{part}" if _DEVICES.fullmatch(part) else part
+
+
+def _shortened(part: str) -> str:
+    """Within the limit, with its extension where that is a plausible one."""
+    if len(part.encode()) <= _COMPONENT_BYTES:
+        return part
+    stem, dot, suffix = part.rpartition(".")
+    keep = dot + suffix if stem and len(suffix.encode()) <= 16 else ""
+    return part.encode()[: _COMPONENT_BYTES - len(keep.encode())].decode(errors="ignore") + keep
 
 
 class Target:
