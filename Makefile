@@ -14,9 +14,9 @@ PYTEST := $(BIN)/pytest
 PARALLEL := -n 3
 PARALLEL_ON_CLUSTER := -n 2
 ON_CLUSTER := crds operator api charts e2e
-UNIT := crds operator api images charts docs e2e/cluster
+UNIT := client crds operator api images charts docs examples e2e/cluster
 
-.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs lock clean
+.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs site lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,9 +37,10 @@ lint: .venv/.ready
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m codesession_crds.generate --check
 	@$(BIN)/python -m docs.settings --check
+	@$(BIN)/python -m docs.reference --check
 
 types: .venv/.ready
-	@for part in crds operator api images charts docs e2e requirements conftest.py; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
+	@for part in client crds operator api images charts docs examples e2e requirements conftest.py; do echo "mypy $$part"; $(BIN)/mypy --no-error-summary $$part || exit 1; done
 
 unit: .venv/.ready .sandbox-venv/.ready .bubblewrap .tools
 	@$(PYTEST) $(PARALLEL) -m "not cluster" $(UNIT)
@@ -72,8 +73,12 @@ crds: .venv/.ready ## generate crds/*.yaml from the models, and the chart's copi
 manifests: .venv/.ready .go ## render the chart with its default values into manifests/
 	@$(BIN)/python -m charts.render
 
-docs: .venv/.ready ## generate docs/settings.md from the settings
+docs: .venv/.ready ## generate docs/settings.md and docs/reference-*.md from the code
 	@$(BIN)/python -m docs.settings
+	@$(BIN)/python -m docs.reference
+
+site: .venv/.ready ## the documentation as a site, in build/site; fails on a link that leads nowhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock: .venv/.ready ## pin every dependency with its hashes
 	@$(BIN)/python -m requirements.lock

@@ -12,7 +12,7 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
-GROUPS = ("e2e/tests/cluster/full/", "e2e/tests/")
+GROUPS = ("client/tests/", "e2e/tests/cluster/full/", "e2e/tests/")
 """Folders whose tests share a server, the inner ones first."""
 
 

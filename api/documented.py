@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from typing import Any
 
@@ -31,7 +32,7 @@ class Documentation:
         ]
         if not found:
             assert response.status_code in (401, 404, 405), f"{method} {path} is not in the document"
-            self._validate({"$ref": "#/components/schemas/Error"}, response)
+            self._validate_json({"$ref": "#/components/schemas/Error"}, response)
             return
         status = str(response.status_code)
         assert status in found[0]["responses"], f"{method} {path}: {status} is not in the document"
@@ -39,15 +40,27 @@ class Documentation:
 
     def _validate_body(self, said: Object, response: httpx.Response) -> None:
         content = said.get("content", {})
-        if "application/json" in content:
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            for name, data in events(response.text):
+                self._validate(content["text/event-stream"]["x-events"][name], data)
+        elif "application/json" in content:
             assert response.headers["content-type"] == "application/json"
-            self._validate(content["application/json"]["schema"], response)
+            self._validate_json(content["application/json"]["schema"], response)
         elif not content:
             assert not response.content
 
-    def _validate(self, schema: Object, response: httpx.Response) -> None:
+    def _validate_json(self, schema: Object, response: httpx.Response) -> None:
         if response.request.method != "HEAD":
-            Draft202012Validator({**schema, "components": self._components}).validate(response.json())
+            self._validate(schema, response.json())
+
+    def _validate(self, schema: Object, value: Any) -> None:
+        Draft202012Validator({**schema, "components": self._components}).validate(value)
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    """The events of a stream, each with its name and its data; comments are left out."""
+    told = [block.split("\n") for block in text.split("\n\n") if block and not block.startswith(":")]
+    return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in told]
 
 
 def closed(components: Object) -> Object:

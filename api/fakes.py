@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from codesession_api.errors import ObjectsUnavailable, SandboxFileMissing, Sandb
 from codesession_api.objects.local import LocalObjects
 from codesession_api.ports import (
     FileEntry,
+    Heard,
+    Live,
     ObjectInfo,
     Outcome,
     Pause,
@@ -24,6 +27,7 @@ from codesession_api.ports import (
     RunResult,
     RunSpec,
     Sandbox,
+    Stream,
     TaggedPath,
     Tool,
 )
@@ -37,6 +41,16 @@ Program = Callable[["FakeSandbox", RunSpec], Awaitable[RunResult]]
 
 async def nothing(sandbox: FakeSandbox, spec: RunSpec) -> RunResult:
     return RunResult(Outcome.EXIT, 0)
+
+
+async def told(result: RunResult, heard: Heard | None) -> RunResult:
+    """As a sandbox does it with the output of a run whose `heard` wants it."""
+    if heard is None:
+        return result
+    for stream, data in ((Stream.STDOUT, result.stdout), (Stream.STDERR, result.stderr)):
+        if data:
+            await heard(stream, data)
+    return replace(result, stdout=b"", stderr=b"")
 
 
 class WithoutTools:
@@ -58,7 +72,7 @@ class WithoutTools:
     async def cancel(self, request: str) -> bool:
         return False
 
-    async def run(self, spec: RunSpec) -> RunResult:
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
         raise NotImplementedError
 
 
@@ -73,9 +87,9 @@ class FakeSandbox(WithoutTools):
     """Nobody has asked for it since it was claimed so."""
     cancelled: bool = False
 
-    async def run(self, spec: RunSpec) -> RunResult:
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
         try:
-            return await self.program(self, spec)
+            return await told(await self.program(self, spec), heard)
         except asyncio.CancelledError:
             self.cancelled = True
             raise
@@ -125,6 +139,10 @@ class FakeSandboxes:
         self.live[sandbox.session_id] = sandbox
         self.claims.append(sandbox)
         return sandbox
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        now = datetime.now(UTC)
+        return [Live(session_id, now, now) for session_id in reversed(self.live)]
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         return self.live.pop(session_id, None) is not None

@@ -17,12 +17,13 @@ from codesession_api.auth import authenticator
 from codesession_api.errors import ApiError, bad_request, not_found, refusal
 from codesession_api.execution import Executor
 from codesession_api.files import Files
+from codesession_api.mcp.transports import Front
 from codesession_api.middleware import Edge
 from codesession_api.ports import Objects, Sandboxes
 from codesession_api.profile import as_expected
 from codesession_api.programmatic.programs import Programs
 from codesession_api.quotas import Quotas
-from codesession_api.routes import execute, files, health, programmatic, upload
+from codesession_api.routes import execute, files, health, mcp, programmatic, sessions, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
 from codesession_api.slots import Slots
@@ -58,8 +59,11 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
         uploader=Uploader(settings, stored, quotas),
         slots=Slots(settings.concurrent_runs, settings.principal_runs),
     )
-    for module in (execute, programmatic, upload, files, health):
+    for module in (execute, programmatic, upload, files, sessions, health):
         app.include_router(module.router, dependencies=[Depends(as_expected)])
+    if settings.mcp:
+        app.state.mcp = Front(app.state.services)
+        app.include_router(mcp.router)
     for kind in (
         ApiError,
         errors.SandboxError,
@@ -81,8 +85,10 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     sweeping = asyncio.create_task(Sweeper(services.settings, services.objects).run())
+    front: Front | None = getattr(app.state, "mcp", None)
     try:
-        yield
+        async with front.running() if front else contextlib.nullcontext():
+            yield
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)

@@ -12,6 +12,7 @@ _EXPOSED = (
     "Content-Disposition",
     "Content-Range",
     "ETag",
+    "Mcp-Session-Id",
     "Retry-After",
     "X-CodeAPI-Execution-Profile",
     "X-Request-Id",

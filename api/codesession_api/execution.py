@@ -23,7 +23,7 @@ from codesession_api.freshness import Freshener
 from codesession_api.inputs import Inputs, Mounted
 from codesession_api.keys import FileKey
 from codesession_api.outputs import Collector
-from codesession_api.ports import Principal, RunSpec, Sandbox, Sandboxes
+from codesession_api.ports import Heard, Principal, RunSpec, Sandbox, Sandboxes
 from codesession_api.quotas import Quotas
 from codesession_api.settings import Settings
 from codesession_api.wire import ExecAnswer, ExecRequest
@@ -57,6 +57,18 @@ class Place:
         return [found.get(path, entry.key) for path, entry in self.inputs.items()]
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How somebody follows a run, and how it is found again."""
+
+    heard: Heard | None = None
+    """Gets the output while it comes; the answer has the notes on it alone then."""
+    name: str | None = None
+    """The run's, for `Sandbox.cancel`."""
+    group: str | None = None
+    """A hint that a sandbox which is claimed for it gets. No run is led to a sandbox by that."""
+
+
 class Executor:
     """Holds nothing between requests but the time of the last run that went well."""
 
@@ -69,8 +81,11 @@ class Executor:
         self.last_success: float | None = None
         """On the monotonic clock, in seconds."""
 
-    async def execute(self, principal: Principal, request: ExecRequest) -> ExecAnswer:
+    async def execute(
+        self, principal: Principal, request: ExecRequest, watch: Watch | None = None
+    ) -> ExecAnswer:
         """Raises ApiError, or what the ports raise when they cannot serve at all."""
+        watch = watch or Watch()
         if request.lang not in self._settings.languages:
             known = ", ".join(self._settings.languages)
             reason = f"Unsupported language {request.lang[:32]!r}; this sandbox has {known}."
@@ -79,8 +94,8 @@ class Executor:
             raise invalid_field(f"files: at most {self._settings.run_files} can be named")
         begun = time.perf_counter()
         hint = hints.hashed(self._settings, principal, request.runtime_session_hint)
-        place = await self.prepared(principal, request, hint)
-        done = await self._run(principal, request, place, begun)
+        place = await self.prepared(principal, request, hint, group=watch.group)
+        done = await self._run(principal, request, place, begun, watch)
         if hint is not None:
             done.runtime_session_id = place.sandbox.session_id
             done.runtime_status = "new" if place.fresh else "reused"
@@ -90,7 +105,13 @@ class Executor:
         await self._freshener.aclose()
 
     async def prepared(
-        self, principal: Principal, request: ExecRequest, hint: str | None, *, own: bool = False
+        self,
+        principal: Principal,
+        request: ExecRequest,
+        hint: str | None,
+        *,
+        own: bool = False,
+        group: str | None = None,
     ) -> Place:
         """A sandbox with its inputs, with `own` always a fresh one. Nothing ran yet, so that a failure can be
         tried again once, elsewhere if the sandbox was lost."""
@@ -103,7 +124,7 @@ class Executor:
             fresh = sandbox is None
             one_shot = fresh and not own and hint is None and _leads_nowhere(request, inputs)
             if sandbox is None:
-                sandbox = await self._claimed(principal, request, inputs, hint, one_shot=one_shot)
+                sandbox = await self._claimed(principal, request, inputs, hint or group, one_shot=one_shot)
             try:
                 mounted = await inputs.mount(
                     sandbox, self._files, principal, fresh=fresh, transfers=self._settings.transfers
@@ -147,18 +168,20 @@ class Executor:
             return await self._sandboxes.claim(principal, hint, one_shot=one_shot)
 
     async def _run(
-        self, principal: Principal, request: ExecRequest, place: Place, begun: float
+        self, principal: Principal, request: ExecRequest, place: Place, begun: float, watch: Watch
     ) -> ExecAnswer:
         sandbox, seconds = place.sandbox, self.seconds(request)
         # Found by its name alone: a session that files or a hint lead to is not asked for its variables.
         live = sandbox.session_id == request.session_id
-        spec = RunSpec(secrets.token_hex(16), request.lang, request.code, request.args, seconds, live)
+        spec = RunSpec(
+            secrets.token_hex(16), request.lang, request.code, request.args, seconds, live, watch.name
+        )
         try:
             with (
                 metrics.RUN_SECONDS.labels(request.lang).time(),
                 tracing.span("run", language=request.lang) as span,
             ):
-                result = await sandbox.run(spec)
+                result = await sandbox.run(spec, watch.heard)
                 span.set(outcome=result.outcome.value)
         except SandboxBusy:
             raise

@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from codesession_api import schemas
 from codesession_api.settings import Settings
+from codesession_api.streaming import EVENT_STREAM
 from codesession_api.wire import (
     Cancelled,
     CancelRequest,
@@ -50,10 +51,12 @@ class Operation:
     refusals: tuple[int, ...] = ()
     body: tuple[str, type[BaseModel]] | None = None
     public: bool = False
+    told: bool = False
+    """Whether 200 is a stream of events where the client accepts one."""
 
 
-_EXEC = Operation({200: ExecAnswer}, (400, 401, 409, 415, 422, 429, 503), ("application/json", ExecRequest))
 _JSON = "application/json"
+_EXEC = Operation({200: ExecAnswer}, (400, 401, 409, 415, 422, 429, 503), (_JSON, ExecRequest), told=True)
 _PROGRAM = Operation(
     {200: ProgrammaticAnswer}, (400, 401, 404, 409, 415, 422, 429, 503), (_JSON, ProgrammaticRequest)
 )
@@ -82,6 +85,7 @@ OPERATIONS = {
     "delete /sessions/{session_id}/objects/{file_id}": _DELETE,
     "delete /files/{session_id}/{file_id}": _DELETE,
     "delete /sessions/{session_id}": _DELETE,
+    "get /sessions": Operation({200: schemas.Sessions}, (400, 401, 403, 409, 503)),
     "get /livez": Operation({200: schemas.Live}, (409,), public=True),
     "get /readyz": _READY,
     "get /health": _READY,
@@ -118,6 +122,8 @@ def _document(app: FastAPI, settings: Settings) -> Object:
         for method, said in methods.items():
             operation = OPERATIONS[f"{method} {path}"]
             said["responses"] = _responses(operation, references)
+            if operation.told:
+                said["responses"]["200"]["content"][EVENT_STREAM] = _events(references)
             if operation.body is not None:
                 kind, model = operation.body
                 content = {kind: {"schema": references[model, "validation"]}}
@@ -140,8 +146,16 @@ def _response(answer: type[BaseModel] | Object, references: Mapping[Any, Object]
     return {"description": (answer.__doc__ or answer.__name__).strip(), "content": content}
 
 
+def _events(references: Mapping[Any, Object]) -> Object:
+    """OpenAPI 3.1 has no word for the events of a stream: `x-events` says the schema of each one's data."""
+    schema = {"type": "string", "description": "Server-Sent Events; their data is JSON, see `x-events`."}
+    events = {name: references[model, "serialization"] for name, model in schemas.EVENTS.items()}
+    return {"schema": schema, "x-events": events}
+
+
 def _models() -> Iterator[tuple[type[BaseModel], Mode]]:
     yield schemas.Error, "serialization"
+    yield from ((model, "serialization") for model in schemas.EVENTS.values())
     for operation in OPERATIONS.values():
         yield from (
             (answer, "serialization") for answer in operation.answers.values() if isinstance(answer, type)

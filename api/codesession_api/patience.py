@@ -47,7 +47,7 @@ class PatientResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         work = asyncio.create_task(self._work())
-        gone = asyncio.create_task(_disconnect(receive))
+        gone = asyncio.create_task(disconnect(receive))
         try:
             await self._send(work, gone, send)
         finally:
@@ -88,6 +88,7 @@ class PatientResponse(Response):
         return self._late(refused.message)
 
 
-async def _disconnect(receive: Receive) -> None:
+async def disconnect(receive: Receive) -> None:
+    """Wait until the client is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -44,6 +44,8 @@ class RunSpec:
     args: Sequence[str] = ()
     timeout: float = 120.0
     live: bool = False
+    name: str | None = None
+    """By which `Sandbox.cancel` finds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,17 @@ class RunResult:
     """Changed files over the limit of files per run, which are not in `changed`."""
     first_output: float | None = field(default=None, compare=False)
     """When the first byte of output came, on `time.perf_counter`; None where there was none."""
+
+
+class Stream(enum.StrEnum):
+    """Where a program writes."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+Heard = Callable[[Stream, bytes], Awaitable[None]]
+"""Takes a piece of a run's output. Until it returns the sandbox sends no more than a window of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +136,9 @@ class Sandbox(Protocol):
     @property
     def session_id(self) -> str: ...
 
-    async def run(self, spec: RunSpec) -> RunResult:
-        """Run to the end record. Cancelling the awaiting task kills the run."""
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
+        """Run to the end record. Cancelling the awaiting task kills the run, and so does an error of `heard`,
+        which is given the output as it comes: each byte once, and none of it is in the result then."""
         ...
 
     async def begin(
@@ -147,7 +161,7 @@ class Sandbox(Protocol):
         ...
 
     async def cancel(self, request: str) -> bool:
-        """Kill the run whose last step has this name; whether there is one."""
+        """Kill the run that has this name, or whose last step has it; whether there is one."""
         ...
 
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
@@ -163,6 +177,16 @@ class Sandbox(Protocol):
     def get(self, path: str, *, tag: str) -> AsyncIterator[bytes]:
         """Read a file below /mnt/data; an error while reading raises, it never ends the bytes early."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A session that is alive, as its owner is told of it."""
+
+    session_id: str
+    claimed: datetime
+    ends: datetime
+    """Unless it is used before."""
 
 
 class Sandboxes(Protocol):
@@ -189,6 +213,11 @@ class Sandboxes(Protocol):
         """A sandbox that never served anyone, now this principal's, to be found again by `hint` (a hash, 32
         characters of lower-case hex). With `one_shot` it is not expected to be sought again, and may end soon
         after one run if it is not. Raises `SandboxesBusy`."""
+        ...
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        """The live sessions of this principal that are known here, the newest first; none of them is used by
+        that."""
         ...
 
     async def delete(self, session_id: str, principal: Principal) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
+
+from codesession_api.streaming import TOLD_BEFORE
+from codesession_api.wire import AnswerFile, ExecAnswer
 
 _SAID = ConfigDict(use_attribute_docstrings=True)
 
@@ -20,6 +23,40 @@ class Error(BaseModel):
     """A sentence, for people."""
     retry_after_seconds: int | None = None
     """When trying again makes sense; the header Retry-After says the same."""
+
+
+class OutputEvent(BaseModel):
+    """Event `stdout` or `stderr`: more of that text. Together they are the plain answer's."""
+
+    text: str
+
+
+class FilesEvent(BaseModel):
+    """Event `files`: the plain answer's lists, where one has something in it."""
+
+    files: list[AnswerFile]
+    deleted_files: list[str]
+
+
+_TOLD_AT_END: dict[str, Any] = {
+    name: (field.annotation, field)
+    for name, field in ExecAnswer.model_fields.items()
+    if name not in TOLD_BEFORE
+}
+EndEvent = create_model(
+    "EndEvent",
+    __config__=_SAID,
+    __doc__="Event `end`: the plain answer without its texts. Nothing comes after it.",
+    **_TOLD_AT_END,
+)
+EVENTS: dict[str, type[BaseModel]] = {
+    "stdout": OutputEvent,
+    "stderr": OutputEvent,
+    "files": FilesEvent,
+    "end": EndEvent,
+    "error": Error,
+}
+"""Of a run that is told as it happens, by their name."""
 
 
 class UploadForm(BaseModel):
@@ -135,6 +172,21 @@ class Content(BaseModel):
 
 class Deleted(BaseModel):
     message: Literal["success"]
+
+
+class LiveSession(BaseModel):
+    model_config = _SAID
+
+    session_id: str
+    since: str
+    ends: str
+    """Unless it is used before."""
+
+
+class Sessions(BaseModel):
+    """The newest first."""
+
+    sessions: list[LiveSession]
 
 
 class Live(BaseModel):

@@ -19,6 +19,8 @@ _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/,\s]+")
 _COLLECTOR = re.compile(r"https?://[^/?#@\s]+(/[^?#@\s]*)?")
 PREFIX = "CODESESSION_"
 _OTHERS = tuple(PREFIX + part for part in ("OPERATOR_", "E2E_", "CACHE", "PROBE_"))
+_CLIENTS = {"CODESESSION_URL", "CODESESSION_API_KEY"}
+"""What the client reads, on a machine that may have both."""
 
 Way = Literal["none", "api-key", "basic", "path-key", "jwt"]
 """How a client can prove who it is."""
@@ -137,6 +139,9 @@ class Settings(BaseSettings):
         min_length=16,
         description="Secret that all replicas share, by which each can go on with a program that calls "
         "tools; without it, each makes one for itself.",
+    )
+    mcp: bool = Field(
+        True, description="Whether the MCP server answers, at `/mcp` and, the older transport, at `/sse`."
     )
     profile: Literal["default", "stateful"] = Field(
         "default",
@@ -270,7 +275,7 @@ class Settings(BaseSettings):
 
 def load(**given: Any) -> Settings:
     """The settings of this process; `given` wins over the environment. Raises SettingsError."""
-    if fault := unknown_variable(os.environ, PREFIX, Settings.model_fields, _OTHERS):
+    if fault := unknown_variable(os.environ.keys() - _CLIENTS, PREFIX, Settings.model_fields, _OTHERS):
         raise SettingsError(fault)
     try:
         return Settings(**given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from codesession_api import metrics
 from codesession_api.errors import rate_limited
@@ -16,7 +16,9 @@ _RETRY_SECONDS = 2
 class Slots:
     """So many at all, and so many of one holder."""
 
-    def __init__(self, total: int, each: int) -> None:
+    def __init__(self, total: int, each: int, *, counted: bool = True) -> None:
+        """`counted` is whether they are runs, which a metric tells."""
+        self._counted = counted
         self._total = total
         self._each = each
         self._held: Counter[str] = Counter()
@@ -30,7 +32,7 @@ class Slots:
             raise rate_limited("Too many of your runs are under way.", _RETRY_SECONDS)
         self._held[holder] += 1
         try:
-            with metrics.IN_FLIGHT.track_inprogress():
+            with metrics.IN_FLIGHT.track_inprogress() if self._counted else nullcontext():
                 yield
         finally:
             self._held[holder] -= 1

@@ -87,6 +87,15 @@ class Uploader:
             await self._files.mark(key)
         return upload
 
+    async def take(self, by: Principal, filename: str, data: bytes) -> FileKey:
+        """Store one file that is here as a whole."""
+        upload = Upload(by, await self._quotas.of_new_session(by))
+        key = upload.key(filename)
+        await self._keep(upload, key, filename, _whole(data))
+        for mark in upload.kept:
+            await self._files.mark(mark)
+        return key
+
     async def _receive(self, upload: Upload, parts: AsyncIterator[Part], batch: bool) -> None:
         async for part in parts:
             if part.filename is None:
@@ -104,17 +113,22 @@ class Uploader:
         original = part.filename or ""
         key = upload.key(original)
         try:
-            async with closing(upload.allowance.metered(self._limited(part))) as chunks:
-                await self._files.add(key, chunks, upload.metadata(original))
+            await self._keep(upload, key, original, part.chunks())
         except TooLarge as refused:
             if not batch or refused.what != "file":
                 raise
             return Uploaded(key.file_id, original, refused.message)
+        return Uploaded(key.file_id, original)
+
+    async def _keep(self, upload: Upload, key: FileKey, original: str, data: AsyncIterator[bytes]) -> None:
+        within = limited(data, self._settings.upload_file_bytes, "file")
+        async with closing(upload.allowance.metered(within)) as chunks:
+            await self._files.add(key, chunks, upload.metadata(original))
         folder = folders.of_upload(upload.by, upload.fields, upload.user_id, shared=upload.shared)
         if self._settings.user_files and folder:
             mark = FileKey.of(upload.by, folder, key.file_id, key.name, origin=upload.session)
             upload.kept.append(mark)
-        return Uploaded(key.file_id, original)
 
-    def _limited(self, part: Part) -> AsyncIterator[bytes]:
-        return limited(part.chunks(), self._settings.upload_file_bytes, "file")
+
+async def _whole(data: bytes) -> AsyncIterator[bytes]:
+    yield data

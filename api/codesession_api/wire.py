@@ -7,6 +7,7 @@ A reference that makes no sense is left to be skipped, because refusing the requ
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, computed_field, field_validator
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, c
 from codesession_api import media, names
 from codesession_api.errors import bad_request, invalid_field
 from codesession_api.files import StoredFile
+from codesession_api.ports import Live
 from codesession_api.scope import Scope
 from codesession_crds.names import is_wire_id
 
@@ -278,7 +280,7 @@ def listed(file: StoredFile) -> dict[str, Any]:
         "session_id": file.key.session,
         "storage_session_id": file.key.home.session,
         "size": file.info.size,
-        "lastModified": _moment(file),
+        "lastModified": moment(file.info.modified),
         "etag": file.info.etag,
         "contentType": _content_type(file),
         "metadata": {"content-type": _content_type(file), "original-filename": file.key.name},
@@ -292,8 +294,12 @@ def normalized(file: StoredFile) -> dict[str, Any]:
         "storage_session_id": file.key.home.session,
         "size": file.info.size,
         "contentType": _content_type(file),
-        "lastModified": _moment(file),
+        "lastModified": moment(file.info.modified),
     }
+
+
+def session(live: Live) -> dict[str, Any]:
+    return {"session_id": live.session_id, "since": moment(live.claimed), "ends": moment(live.ends)}
 
 
 def described(file: StoredFile) -> dict[str, Any]:
@@ -302,7 +308,7 @@ def described(file: StoredFile) -> dict[str, Any]:
         "name": object_name(file),
         "originalFilename": file.key.name,
         "size": file.info.size,
-        "lastModified": _moment(file),
+        "lastModified": moment(file.info.modified),
         "etag": file.info.etag,
         "contentType": _content_type(file),
         "readOnly": file.read_only,
@@ -318,12 +324,13 @@ def content_of(file: StoredFile) -> dict[str, Any]:
         "storage_session_id": file.key.home.session,
         "size": file.info.size,
         "content_type": _content_type(file),
-        "lastModified": _moment(file),
+        "lastModified": moment(file.info.modified),
     }
 
 
-def _moment(file: StoredFile) -> str:
-    return file.info.modified.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def moment(of: datetime) -> str:
+    """In UTC."""
+    return of.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _content_type(file: StoredFile) -> str:

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from codesession_api.objects.local import LocalObjects
 from codesession_api.objects.s3 import S3Objects
 from codesession_api.ports import (
     FileEntry,
+    Heard,
+    Live,
     ObjectInfo,
     Objects,
     Outcome,
@@ -39,7 +42,7 @@ from codesession_api.settings import load
 from codesession_crds.names import new_id
 from documented import AsyncDocumentedClient, DocumentedClient
 from e2e.cluster.cache import binary
-from fakes import WithoutTools
+from fakes import WithoutTools, told
 
 
 def free_port() -> int:
@@ -222,7 +225,7 @@ class Workspace(WithoutTools):
     files: dict[str, bytes] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
-    async def run(self, spec: RunSpec) -> RunResult:
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
         found = " ".join(sorted(self.files)).encode()
         changed, deleted = [], []
         for line in spec.code.splitlines():
@@ -232,7 +235,7 @@ class Workspace(WithoutTools):
                 changed.append(FileEntry(name, len(text.encode())))
             elif self.files.pop(name.removeprefix("-"), None) is not None:
                 deleted.append(name.removeprefix("-"))
-        return RunResult(Outcome.EXIT, 0, stdout=found, changed=changed, deleted=deleted)
+        return await told(RunResult(Outcome.EXIT, 0, stdout=found, changed=changed, deleted=deleted), heard)
 
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
         return {file.path for file in files if self.tags.get(file.path) != file.tag}
@@ -280,6 +283,10 @@ class Workspaces(dict[str, Workspace]):
         made = Workspace(new_id(), principal)
         self[made.session_id] = made
         return made
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        now = datetime.now(UTC)
+        return [Live(name, now, now) for name in reversed(self) if self[name].owner == principal]
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         if await self.find(session_id, principal) is None:
@@ -358,7 +365,7 @@ class Application:
         """Again, with other settings and the same files."""
         self.settings.update(settings)
         self.app = create_app(
-            load(backend="local", auth="none", **self.settings), self.sandboxes, self.objects
+            load(**{"backend": "local", "auth": "none", **self.settings}), self.sandboxes, self.objects
         )
         services = self.app.state.services
         self.app.state.services = dataclasses.replace(services, authenticate=someone)

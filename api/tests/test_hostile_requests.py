@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -22,10 +23,20 @@ import pytest
 
 from codesession_api.app import create_app
 from codesession_api.objects.local import LocalObjects
-from codesession_api.ports import FileEntry, Outcome, Principal, RunResult, RunSpec, Sandbox, TaggedPath
+from codesession_api.ports import (
+    FileEntry,
+    Heard,
+    Live,
+    Outcome,
+    Principal,
+    RunResult,
+    RunSpec,
+    Sandbox,
+    TaggedPath,
+)
 from codesession_api.settings import load
 from codesession_crds.names import new_id
-from fakes import WithoutTools
+from fakes import WithoutTools, told
 from hostile import MULTIPART, Attacker, Request, execution, form
 
 REQUESTS = 10_000
@@ -45,11 +56,11 @@ class EchoSandbox(WithoutTools):
     owner: Principal
     files: dict[str, bytes] = field(default_factory=dict)
 
-    async def run(self, spec: RunSpec) -> RunResult:
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
         changed = [FileEntry(line, 3) for line in spec.code.split("\n")[:5]]
         deleted = list(spec.args)[:5]
         stdout = spec.code.encode("utf-8", "replace")
-        return RunResult(Outcome.EXIT, 0, stdout=stdout, changed=changed, deleted=deleted)
+        return await told(RunResult(Outcome.EXIT, 0, stdout=stdout, changed=changed, deleted=deleted), heard)
 
     async def missing(self, files: Sequence[TaggedPath]) -> set[str]:
         return {file.path for file in files}
@@ -81,6 +92,10 @@ class EchoSandboxes:
         made = EchoSandbox(new_id(), principal)
         self.live[made.session_id] = made
         return made
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        now = datetime.now(UTC)
+        return [Live(name, now, now) for name, found in self.live.items() if found.owner == principal]
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         if await self.find(session_id, principal) is None:

@@ -66,16 +66,17 @@ async def stuck_in(place: str, api: Api) -> AsyncIterator[Stuck]:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("place", ["a claim", "the run", "outputs"])
 @pytest.mark.parametrize("interval", [0.1, 60])
+@pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
 async def test_what_was_under_way_is_cancelled(
-    tmp_path: Path, path: str, place: str, interval: float
+    tmp_path: Path, path: str, place: str, interval: float, accept: str
 ) -> None:
-    """With white space under way, and before any."""
+    """With white space or comments under way, and before any."""
     async with (
         serving(tmp_path, keep_alive_seconds=interval, concurrent_runs=1) as api,
         stuck_in(place, api) as stuck,
     ):
         _, writer = await asyncio.open_connection(*api.address)
-        writer.write(request(path, "x"))
+        writer.write(request(path, "x", accept))
         await stuck.entered.wait()
         await asyncio.sleep(0.2)
         assert not stuck.left.is_set()
@@ -88,9 +89,10 @@ async def test_what_was_under_way_is_cancelled(
                 await asyncio.sleep(0.01)
 
 
-def request(path: str, code: str, **fields: Any) -> bytes:
+def request(path: str, code: str, accept: str = "*/*", **fields: Any) -> bytes:
     body = json.dumps({"lang": "py", "code": code, **fields}).encode()
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 STAMPS = """

@@ -192,6 +192,21 @@ def test_a_hint_leads_to_the_oldest_live_session_of_its_owner() -> None:
     assert [view.name for view in found] == ["a-same-second", "b-same-second", "younger"]
 
 
+def test_an_owner_is_told_of_its_live_sessions() -> None:
+    bob = dataclasses.replace(ALICE, principal="2" * 32)
+    sessions = [
+        dataclasses.replace(CLAIMED, name="older"),
+        dataclasses.replace(CLAIMED, name="newer", claimed_at=NOW + timedelta(seconds=1)),
+        dataclasses.replace(CLAIMED, name="another's", owner=bob),
+        dataclasses.replace(CLAIMED, name="over", shutdown_time=NOW),
+        dataclasses.replace(CLAIMED, name="not ready", phase="Pending"),
+        WARM,
+    ]
+    told = claims.live(sessions, ALICE, NOW)
+    assert [one.session_id for one in told] == ["newer", "older"]
+    assert told[1].ends == CLAIMED.shutdown_time
+
+
 MINUTE = timedelta(minutes=1)
 
 

@@ -20,7 +20,7 @@ from codesession_api.errors import (
     SandboxRunUnknown,
     SandboxUnsupportedLanguage,
 )
-from codesession_api.ports import FileEntry, Outcome, RunResult, RunSpec, TaggedPath
+from codesession_api.ports import FileEntry, Outcome, RunResult, RunSpec, Stream, TaggedPath
 from codesession_api.sandboxes import connection as connection_module
 from codesession_api.sandboxes import session as session_module
 from codesession_api.sandboxes.connection import MAX_CHANNELS, Connection, ConnectionLost
@@ -176,6 +176,60 @@ async def test_the_limits_hold_on_this_side_too() -> None:
         assert result.truncated
         assert len(result.changed) == LIMITS.files
         assert result.files_dropped == 4
+
+
+async def test_a_run_is_told_as_it_comes_and_only_what_was_taken_is_granted() -> None:
+    free, taken = asyncio.Event(), list[tuple[Stream, int]]()
+
+    async def heard(stream: Stream, data: bytes) -> None:
+        taken.append((stream, len(data)))
+        await free.wait()
+
+    limits = Limits(run_seconds=10, output_bytes=WINDOW + 2 * MAX_PAYLOAD, file_bytes=1, files=1)
+    async with connected() as (connection, peer):
+        told = Session("s" * 21, Lines(connection), limits)
+        running = asyncio.create_task(told.run(SPEC, heard))
+        channel, _ = await peer.opened()
+        window = [Frame(Kind.STDOUT, channel, b"x" * MAX_PAYLOAD)] * (WINDOW // MAX_PAYLOAD)
+        peer.send(*window)
+        asking = asyncio.create_task(told.missing([TaggedPath("a", "t")]))
+        while (frame := await peer.receive()).kind is not Kind.OPEN:
+            assert frame.kind in (Kind.DATA, Kind.EOF)
+        peer.send(message(Kind.END, frame.channel, {}))
+        assert await asking == set()
+        free.set()
+        while (await peer.receive()).kind is not Kind.CREDIT:
+            pass
+        peer.send(*window[:2])
+        while (await peer.receive()).kind is not Kind.CREDIT:
+            pass
+        peer.send(
+            Frame(Kind.STDOUT, channel, b"past the limit"),
+            Frame(Kind.STDERR, channel, b"warning"),
+            message(Kind.RECORD, channel, {"path": "a.txt", "size": 3, "change": "changed"}),
+            message(Kind.END, channel, ENDED),
+        )
+        result = await running
+        assert taken[-1] == (Stream.STDERR, 7)
+        # The limit is this side's too.
+        assert sum(size for stream, size in taken if stream is Stream.STDOUT) == limits.output_bytes
+        assert (result.stdout, result.stderr, result.truncated) == (b"", b"", True)
+        assert result.changed == [FileEntry("a.txt", 3)]
+
+
+async def test_who_cannot_hear_a_run_ends_it() -> None:
+    async def deaf(stream: Stream, data: bytes) -> None:
+        raise ConnectionResetError
+
+    async with connected() as (connection, peer):
+        running = asyncio.create_task(session(connection).run(SPEC, deaf))
+        channel, _ = await peer.opened()
+        peer.send(Frame(Kind.STDOUT, channel, b"x"))
+        with pytest.raises(ConnectionResetError):
+            await running
+        while (frame := await peer.receive()).kind is not Kind.CANCEL:
+            pass
+        assert frame.channel == channel
 
 
 async def test_cancelling_the_caller_cancels_the_run() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 import pytest_asyncio
 
 from codesession_api.errors import SandboxError
-from codesession_api.ports import Reply, RunSpec, TaggedPath, Tool
+from codesession_api.ports import Reply, RunSpec, Stream, TaggedPath, Tool
 from codesession_api.sandboxes.session import Limits, Session
 from faulty import Fault, FaultyLine, Plan, Side
 from runners import RunnerAt, runner
@@ -91,6 +92,19 @@ class TalkativeRun(Run):
     """More than a window, so that credit goes the other way."""
 
     code = "echo x >> ran-{nonce}; head -c 1000000 /dev/zero"
+
+
+class ToldRun(TalkativeRun):
+    """Each byte is told once, however often the run is followed from its start."""
+
+    async def ask(self, session: Session, nonce: str) -> Any:
+        told = Counter[bytes]()
+
+        async def heard(stream: Stream, data: bytes) -> None:
+            told.update({data[:1]: len(data)})
+
+        result = await session.run(RunSpec(nonce, "bash", self.code.format(nonce=nonce)), heard)
+        return result.outcome, result.stdout, told
 
 
 class LongCode(Run):
@@ -187,6 +201,7 @@ async def pieces() -> AsyncIterator[bytes]:
 OPERATIONS: dict[str, Any] = {
     "a run": Run(),
     "a run with much output": TalkativeRun(),
+    "a run that is told": ToldRun(),
     "a run of long code": LongCode(),
     "put": Put(),
     "get": Get(),

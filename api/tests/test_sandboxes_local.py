@@ -346,6 +346,17 @@ async def test_it_runs_the_languages_of_the_host(kind: str, tmp_path: Path) -> N
 
 
 @isolated
+async def test_an_owner_is_told_of_its_sessions(sandboxes: Sandboxes) -> None:
+    first, second = [await sandboxes.claim(ALICE) for _ in range(2)]
+    await sandboxes.claim(BOB)
+    told = sandboxes.sessions(ALICE)
+    assert [one.session_id for one in told] == [second.session_id, first.session_id]
+    assert all(one.claimed < one.ends for one in told)
+    await sandboxes.delete(first.session_id, ALICE)
+    assert [one.session_id for one in sandboxes.sessions(ALICE)] == [second.session_id]
+
+
+@isolated
 async def test_a_hint_leads_to_its_owners_oldest_live_session(sandboxes: Sandboxes) -> None:
     first, second = [await sandboxes.claim(ALICE, "h" * 32) for _ in range(2)]
     other = await sandboxes.claim(ALICE)

@@ -148,6 +148,16 @@ async def test_a_run_gives_its_output_its_end_and_its_files(either: Session) -> 
     assert (result.stdout, result.deleted) == (b"x y\n", ["a.txt"])
 
 
+async def test_a_run_is_cancelled_by_its_name_from_elsewhere(line: CuttableLine, tmp_path: Path) -> None:
+    running, other = Session("s" * 21, line, LIMITS), CuttableLine(tmp_path)
+    going = asyncio.create_task(running.run(RunSpec("run-1", "bash", "sleep 600", name="the-name")))
+    elsewhere = Session("s" * 21, other, LIMITS)
+    while not await elsewhere.cancel("the-name"):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    assert (await going).outcome is Outcome.CANCELLED
+    await other.aclose()
+
+
 async def test_a_file_of_many_windows_goes_in_and_comes_out_whole(either: Session) -> None:
     data = os.urandom(5 * MIB + 1)
     await either.put("deep/er/blob", source(data), tag="s/f")

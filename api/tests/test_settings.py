@@ -87,7 +87,7 @@ def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch
 
 
 def test_variables_of_other_programs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPERATOR_WORKERS", "E2E_URL", "CACHE"):
+    for name in ("OPERATOR_WORKERS", "E2E_URL", "CACHE", "URL", "API_KEY"):
         monkeypatch.setenv(f"CODESESSION_{name}", "1")
     assert load(backend="local").backend == "local"
 

@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from charts.settings import schemas
+from codesession.calls import KEY_VARIABLE, URL_VARIABLE
 from codesession_api.probe import cli as probe
 from codesession_api.settings import PREFIX, Settings
 from codesession_crds.definitions import all_definitions
 from codesession_operator.settings import OperatorSettings
 from codesession_runner.settings import Settings as RunnerSettings
-from docs import settings
+from docs import reference, settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -28,6 +29,7 @@ VARIABLES = {
     # Of the tests and their cluster.
     *(PREFIX + name for name in ("CACHE", "E2E_URL", "E2E_VALUES")),
     *(probe.KEY, probe.OTHER_KEY),
+    *(URL_VARIABLE, KEY_VARIABLE),
 }
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -93,6 +95,11 @@ def links(text: str) -> Iterator[str]:
 
 def test_the_page_of_settings_is_what_the_models_say() -> None:
     assert (ROOT / "docs/settings.md").read_text() == settings.rendered()
+
+
+@pytest.mark.parametrize("name", reference.PAGES)
+def test_the_pages_of_reference_are_what_the_code_says(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text() == reference.PAGES[name]()
 
 
 def test_the_page_of_the_probes_has_each_of_them() -> None:

@@ -1,4 +1,5 @@
-"""Installs the real clients into the cache: `@librechat/agents`, and just what its code tools import.
+"""Installs the real clients into the cache: `@librechat/agents`, and just what its code tools import; and the
+MCP TypeScript SDK, which is locked whole.
 
 The full dependency tree of a release is half a gigabyte, so its tarball is unpacked beside a locked, smaller
 set (`agents-<version>/`). Both are checked against committed digests.
@@ -12,6 +13,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 from e2e.cluster import cache
@@ -26,23 +28,32 @@ class InstallError(Exception):
 
 
 def installed(version: str) -> Path:
-    """The folder with the client of this version and the driver in it, made at first use."""
-    source = HERE / f"agents-{version}"
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(source.iterdir()))).hexdigest()
-    target = cache.directory() / "clients" / f"{version}-{digest[:16]}"
+    """The folder with LibreChat's client of this version and the driver in it, made at first use."""
+    return _installed(f"agents-{version}", version, "driver.mjs", _unpack_agents)
+
+
+def model_context() -> Path:
+    """The same with the MCP TypeScript SDK."""
+    return _installed("mcp", "mcp", "mcp.mjs", lambda folder: None)
+
+
+def _installed(source: str, name: str, driver: str, finish: Callable[[Path], None]) -> Path:
+    locked = HERE / source
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(locked.iterdir()))).hexdigest()
+    target = cache.directory() / "clients" / f"{name}-{digest[:16]}"
     with cache.lock(target.with_suffix(".lock")):
         if not target.exists():
-            _install(source, target)
-        _put_driver(target)
+            _install(locked, target, finish)
+        _put_driver(target, driver)
     return target
 
 
-def _install(source: Path, target: Path) -> None:
+def _install(source: Path, target: Path, finish: Callable[[Path], None]) -> None:
     staging = target.with_suffix(".new")
     shutil.rmtree(staging, ignore_errors=True)
     shutil.copytree(source, staging)
     _npm("ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", cwd=staging)
-    _unpack_agents(staging)
+    finish(staging)
     staging.rename(target)
 
 
@@ -63,10 +74,10 @@ def _unpack_agents(folder: Path) -> None:
     tarball.unlink()
 
 
-def _put_driver(target: Path) -> None:
+def _put_driver(target: Path, driver: str) -> None:
     """A copy, since an ES module finds packages from where it lies; renamed, as others may be starting it."""
     fresh = target / f"driver.{os.getpid()}.mjs"
-    shutil.copy(HERE / "driver.mjs", fresh)
+    shutil.copy(HERE / driver, fresh)
     fresh.rename(target / "driver.mjs")
 
 

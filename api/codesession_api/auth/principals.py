@@ -22,6 +22,12 @@ def of_person(tenant: str, subject: str) -> Principal:
     return Principal(tenant=home, principal=_hash(f"person\0{home}", subject), proved=True)
 
 
+def narrowed(by: Principal, user: str) -> Principal:
+    """The one user of `by` whom the client names, so that its users do not see what each other's are. Who has
+    the key can name any; no more than the key opens is opened by that."""
+    return Principal(tenant=by.tenant, principal=_hash(f"user\0{by.principal}", user))
+
+
 def _hash(kind: str, name: str) -> str:
     # A token's JSON can hold lone surrogates, which no encoding has.
     return hashlib.sha256(f"{kind}\0{name}".encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from codesession_api import hints, metrics, tracing
+from codesession_api import cancelling, hints, metrics, tracing
 from codesession_api.answer import answer
 from codesession_api.errors import (
     SandboxBusy,
@@ -45,8 +45,6 @@ log = logging.getLogger(__name__)
 MAX_TOOLS = 100
 WAIT_SECONDS = 600.0
 """How long a program waits for its callers, in all; the runner ends it then."""
-_SOUGHT = 64
-"""Programs of one principal among which one to cancel is looked for."""
 
 Answer = CallsRequired | Completed | Failed
 Step = Coroutine[Any, Any, RunResult | Pause]
@@ -106,18 +104,10 @@ class Programs:
 
     async def cancel(self, principal: Principal, name: str) -> bool:
         """Whether there was a program with a step of this name."""
-        step, seen, hint = _name(principal, name), list[str](), _hint(principal)
-        while step and len(seen) < _SOUGHT:
-            sandbox = await self._sandboxes.hinted(hint, principal, but=seen)
-            if sandbox is None:
-                return False
-            seen.append(sandbox.session_id)
-            try:
-                if await sandbox.cancel(step):
-                    return True
-            except SandboxError as error:
-                log.warning("a sandbox was not asked to cancel: %s", type(error).__name__)
-        return False
+        step = _name(principal, name)
+        if step is None:
+            return False
+        return await cancelling.cancel(self._sandboxes, principal, _hint(principal), step)
 
     async def _with_session(self, principal: Principal, request: ProgrammaticRequest) -> ProgrammaticRequest:
         """Naming the session that is meant by a hint, for its files."""

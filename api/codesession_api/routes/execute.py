@@ -5,11 +5,13 @@ from functools import partial
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from codesession_api import wire
+from codesession_api import streaming, wire
 from codesession_api.errors import bad_request, unsupported_media_type
+from codesession_api.execution import Watch
 from codesession_api.patience import PatientResponse
 from codesession_api.profile import PROFILE
 from codesession_api.services import By, With
+from codesession_api.streaming import EventResponse
 
 router = APIRouter()
 
@@ -23,11 +25,16 @@ async def slot(services: With, principal: By) -> AsyncIterator[None]:
 @router.post("/exec", dependencies=[Depends(slot)])
 @router.post("/run/exec", dependencies=[Depends(slot)])
 async def execute(request: Request, services: With, principal: By) -> Response:
-    """Run a program. What the program did wrong is status 200 with text in `stderr`."""
+    """Run a program. What the program did wrong is status 200 with text in `stderr`. With `Accept:
+    text/event-stream` its output and its end are told as they happen."""
     check_type(request.headers.get("content-type", ""))
     parsed = wire.parsed(wire.ExecRequest, await body(request, services.settings.request_bytes))
-    work = partial(services.executor.execute, principal, parsed)
-    response = PatientResponse(work, services.settings.keep_alive_seconds)
+    run, seconds = services.executor.execute, services.settings.keep_alive_seconds
+    response: Response
+    if streaming.wanted(request.headers.get("accept", "")):
+        response = EventResponse(lambda heard: run(principal, parsed, Watch(heard)), seconds)
+    else:
+        response = PatientResponse(partial(run, principal, parsed), seconds)
     response.headers[PROFILE] = services.settings.profile
     return response
 

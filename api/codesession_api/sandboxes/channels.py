@@ -7,14 +7,16 @@ request may collect, and raises ProtocolError on all that the protocol does not 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any
 
-from codesession_api.ports import Call, FileEntry
+from codesession_api.ports import Call, FileEntry, Heard, Stream
 from codesession_api.sandboxes.refusals import refusal
 from codesession_runner.frames import MAX_PAYLOAD, PAID, WINDOW, Frame, Kind, ProtocolError, credit
 
@@ -214,6 +216,45 @@ class Output(Channel):
             self.deleted[path] = None
         else:
             raise ProtocolError("a record of an unknown change")
+
+
+class Told(Output):
+    """As `Output`, but what the run writes is handed on as it comes: no more is held than was granted, and
+    more granted for what was taken. `heard` counts that, for a run that is followed from its start again."""
+
+    def __init__(self, *args: Any, output_bytes: int, files: int, heard: Counter[Stream]) -> None:
+        super().__init__(*args, output_bytes=output_bytes, files=files)
+        self._heard = heard
+        self._received: Counter[Stream] = Counter()
+        self._pieces: list[tuple[Stream, bytes]] = []
+
+    def _receive(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.RECORD:
+            super()._receive(kind, payload)
+            return
+        if self.first_output is None:
+            self.first_output = time.perf_counter()
+        stream = Stream.STDOUT if kind is Kind.STDOUT else Stream.STDERR
+        begin = self._received[stream]
+        self._received[stream] += len(payload)
+        self.truncated |= self._received[stream] > self._output_bytes
+        news = payload[max(self._heard[stream] - begin, 0) : max(self._output_bytes - begin, 0)]
+        if news:
+            self._pieces.append((stream, news))
+        self._grant(len(payload) - len(news))
+
+    async def tell(self, heard: Heard) -> None:
+        """Hand on until END; what comes together of one stream goes together."""
+        while self._pieces or not self.ended:
+            if not self._pieces:
+                await self._wait()
+                continue
+            pieces, self._pieces = self._pieces, []
+            for stream, together in itertools.groupby(pieces, lambda piece: piece[0]):
+                data = b"".join(piece for _, piece in together)
+                self._heard[stream] += len(data)
+                await heard(stream, data)
+                self._grant(len(data))
 
 
 class Step(Output):

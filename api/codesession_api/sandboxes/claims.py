@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from codesession_api.ports import Principal
+from codesession_api.ports import Live, Principal
 from codesession_crds import labels
 from codesession_crds.model import API_VERSION
 
@@ -116,6 +116,17 @@ def hinted(
     same = (view for view in sessions if view.hint == hint and view.owner == principal)
     live = [view for view in same if view.ready and not view.expired(now) and view.name not in but]
     return sorted(live, key=lambda view: (view.claimed_at or now, view.name))
+
+
+def live(sessions: Iterable[SessionView], principal: Principal, now: datetime) -> list[Live]:
+    """Those of the principal that can be used, the newest first."""
+    found = [
+        Live(view.name, view.claimed_at, view.shutdown_time)
+        for view in sessions
+        if view.owner == principal and view.ready and not view.expired(now)
+        if view.claimed_at and view.shutdown_time
+    ]
+    return sorted(found, key=lambda one: one.claimed, reverse=True)
 
 
 def claim_of(

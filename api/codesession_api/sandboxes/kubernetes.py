@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from codesession_api import metrics
 from codesession_api.errors import SandboxesBusy, SandboxesUnavailable
-from codesession_api.ports import Principal, Sandbox, Sandboxes
+from codesession_api.ports import Live, Principal, Sandbox, Sandboxes
 from codesession_api.sandboxes import claims
 from codesession_api.sandboxes.cache import Cache
 from codesession_api.sandboxes.claims import SessionView
@@ -139,6 +139,9 @@ class KubernetesSandboxes:
         view = warm or await self._claim_new(wanted)
         metrics.CLAIM_SECONDS.labels("hit" if warm else "miss").observe(time.perf_counter() - begun)
         return self._sandbox(view, environment)
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        return claims.live(self._sessions.items(), principal, _now())
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         view = await self._owned(session_id, principal)

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from codesession_api import metrics
 from codesession_api.errors import SandboxesBusy, SandboxesUnavailable, SandboxLost
-from codesession_api.ports import Principal, Sandbox, Sandboxes
+from codesession_api.ports import Live, Principal, Sandbox, Sandboxes
 from codesession_api.sandboxes.child import StartError
 from codesession_api.sandboxes.connection import Connection
 from codesession_api.sandboxes.directory import WorkDirectory
@@ -76,6 +77,7 @@ class _Claimed:
     touched: float
     """The loop's time when it was last asked for."""
     hint: str | None = None
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     async def connect(self) -> Connection:
         connection = self.sandbox.child.connection
@@ -140,6 +142,19 @@ class LocalSandboxes:
         self._claimed[sandbox.session_id] = claimed
         self._taken.set()
         return Session(sandbox.session_id, claimed, self._limits)
+
+    def sessions(self, principal: Principal) -> list[Live]:
+        live = [
+            self._told(session_id, claimed)
+            for session_id, claimed in self._claimed.items()
+            if claimed.principal == principal and not claimed.sandbox.child.connection.lost
+        ]
+        return sorted(live, key=lambda one: one.claimed, reverse=True)
+
+    def _told(self, session_id: str, claimed: _Claimed) -> Live:
+        since, now = claimed.idle_since(), self._loop.time()
+        left = self._settings.local_idle_seconds - (0.0 if since is None else now - since)
+        return Live(session_id, claimed.since, datetime.now(UTC) + timedelta(seconds=max(left, 0)))
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         claimed = self._claimed.get(session_id)

@@ -12,7 +12,8 @@ import contextlib
 import json
 import random
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -24,8 +25,17 @@ from codesession_api.errors import (
     SandboxLost,
     SandboxRunUnknown,
 )
-from codesession_api.ports import Outcome, Pause, Reply, RunResult, RunSpec, TaggedPath, Tool
-from codesession_api.sandboxes.channels import Channel, Download, Output, Paths, Step, duration, number
+from codesession_api.ports import Heard, Outcome, Pause, Reply, RunResult, RunSpec, Stream, TaggedPath, Tool
+from codesession_api.sandboxes.channels import (
+    Channel,
+    Download,
+    Output,
+    Paths,
+    Step,
+    Told,
+    duration,
+    number,
+)
 from codesession_api.sandboxes.connection import Connection, ConnectionLost
 from codesession_runner.frames import ProtocolError
 
@@ -41,6 +51,10 @@ _FIRST_DELAY, _LAST_DELAY = 0.05, 2.0
 
 _Request = tuple[Mapping[str, Any], bytes | None]
 """The payload of OPEN, and the DATA."""
+
+
+_Follow = Callable[[Connection, Mapping[str, Any], bytes | None], Awaitable[RunResult]]
+"""Follows a run on one connection: opens it, sends the code if there is some, and reads on to END."""
 
 
 class Line(Protocol):
@@ -76,12 +90,12 @@ class Session:
     def session_id(self) -> str:
         return self._session_id
 
-    async def run(self, spec: RunSpec) -> RunResult:
+    async def run(self, spec: RunSpec, heard: Heard | None = None) -> RunResult:
         timeout = min(spec.timeout, self._limits.run_seconds)
         try:
             async with asyncio.timeout(timeout + QUEUE_SECONDS):
                 with _nonsense_is_loss():
-                    return await self._run(spec, timeout)
+                    return await self._run(spec, self._plain if heard is None else self._telling(heard))
         except TimeoutError:
             raise SandboxError("the sandbox did not end the run in time") from None
 
@@ -160,14 +174,14 @@ class Session:
                 if number(await channel.end(), "size") != received:
                     raise SandboxError("the sandbox did not send all of a file")
 
-    async def _run(self, spec: RunSpec, timeout: float) -> RunResult:  # noqa: ASYNC109
+    async def _run(self, spec: RunSpec, follow: _Follow) -> RunResult:
         connection = await self._connect()
         boot = connection.hello.boot
         request = self._opening(spec)
         code: bytes | None = spec.code.encode("utf-8", "replace")
         while True:
             try:
-                return await self._follow(connection, request, code)
+                return await follow(connection, request, code)
             except ConnectionLost as cut:
                 connection = await self._redial(cut, boot)
                 request, code = {"op": "attach", "run": spec.run_id}, None
@@ -180,6 +194,7 @@ class Session:
             "args": list(spec.args),
             "timeout_ms": round(min(spec.timeout, self._limits.run_seconds) * 1000),
             "live": spec.live,
+            **({"request": spec.name} if spec.name else {}),
         }
 
     async def _step(
@@ -205,23 +220,31 @@ class Session:
     ) -> RunResult | Pause:
         kind = partial(Step, output_bytes=self._limits.output_bytes, files=self._limits.files)
         with connection.request(kind, opening) as channel:
-            if data is not None:
-                await channel.write(data)
-                channel.finish()
+            await _send(channel, data)
             end = await channel.end()
             if end.get("outcome") == _CALLS:
                 return Pause(number(end, "round"), channel.calls(), bytes(channel.stdout))
             return _result(end, channel)
 
-    async def _follow(
+    async def _plain(
         self, connection: Connection, request: Mapping[str, Any], code: bytes | None
     ) -> RunResult:
         kind = partial(Output, output_bytes=self._limits.output_bytes, files=self._limits.files)
         with connection.request(kind, request) as channel:
-            if code is not None:
-                await channel.write(code)
-                channel.finish()
+            await _send(channel, code)
             return _result(await channel.end(), channel)
+
+    def _telling(self, heard: Heard) -> _Follow:
+        limits, so_far = self._limits, Counter[Stream]()
+        kind = partial(Told, output_bytes=limits.output_bytes, files=limits.files, heard=so_far)
+
+        async def follow(connection: Connection, request: Mapping[str, Any], code: bytes | None) -> RunResult:
+            with connection.request(kind, request) as channel:
+                await _send(channel, code)
+                await channel.tell(heard)
+                return _result(await channel.end(), channel)
+
+        return follow
 
     async def _connect(self) -> Connection:
         try:
@@ -252,6 +275,12 @@ class Session:
             ceiling = min(2 * ceiling, _LAST_DELAY)
             with contextlib.suppress(ConnectionLost):
                 return await self._verified()
+
+
+async def _send(channel: Channel, data: bytes | None) -> None:
+    if data is not None:
+        await channel.write(data)
+        channel.finish()
 
 
 def _told(reply: Reply) -> dict[str, Any]:

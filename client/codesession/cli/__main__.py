@@ -1,0 +1,3 @@
+from codesession.cli import main
+
+raise SystemExit(main())
