@@ -4,6 +4,7 @@ in `e2e/tests/contract/test_mcp.py`."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -148,6 +149,33 @@ async def test_it_can_be_switched_off(tmp_path: Path) -> None:
         await post(api, "tools/list", status=404)
 
 
+async def test_a_stream_that_was_opened_with_a_key_in_its_path_leads_back_there(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"sesame").hexdigest()
+    (tmp_path / "keys").write_text(f"acme:{digest}\n")
+    async with serving(tmp_path / "a", auth="path-key", api_keys_file=tmp_path / "keys") as api:
+        async with api.client.stream("GET", "/k/sesame/v1/sse") as stream:
+            assert (await endpoint(stream)).startswith("/k/sesame/sse/messages?session_id=")
+        refused = await api.client.send(api.client.build_request("GET", "/sse"))
+        assert refused.status_code == 401
+
+
+async def endpoint(stream: httpx.Response) -> str:
+    """Where a stream's calls are to go."""
+    async for line in stream.aiter_lines():
+        if line.startswith("data: "):
+            return line.removeprefix("data: ")
+    raise AssertionError("the stream ended")
+
+
+async def test_nobody_else_speaks_on_a_stream(tmp_path: Path) -> None:
+    ping, ann = {"jsonrpc": "2.0", "id": 1, "method": "ping"}, {"User-Id": "ann"}
+    async with serving(tmp_path) as api, api.client.stream("GET", "/sse", headers=ann) as stream:
+        way = await endpoint(stream)
+        for user, status in (("ben", 404), ("ann", 202)):
+            request = api.client.build_request("POST", way, json=ping, headers={"User-Id": user})
+            assert (await api.client.send(request)).status_code == status
+
+
 async def test_pages_of_other_sites_are_refused(tmp_path: Path) -> None:
     async with serving(tmp_path) as api:
         refused = await post(api, "tools/list", None, 403, {"Origin": "https://evil.example"})
@@ -170,10 +198,7 @@ async def test_no_argument_reaches_the_log(tmp_path: Path, caplog: pytest.LogCap
             await call(api, "upload_file", name="sesame", content=["sesame"])
             await post(api, "tools/call", {"name": ["sesame"]})
             async with api.client.stream("GET", "/sse") as stream:
-                lines = stream.aiter_lines()
-                while not (line := await anext(lines)).startswith("data: "):
-                    pass
-                way, body = line.removeprefix("data: "), b'{"sesame": 1}'
+                way, body = await endpoint(stream), b'{"sesame": 1}'
                 headers = {"Content-Type": "application/json"}
                 request = api.client.build_request("POST", way, content=body, headers=headers)
                 assert (await api.client.send(request)).status_code == 400
