@@ -14,11 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
+from codesession_api import streaming
 from codesession_api.files import Files
 from codesession_api.mcp import history
 from codesession_api.mcp.history import Execution, History
 from codesession_api.objects.local import LocalObjects
-from codesession_api.ports import Principal, RunResult, RunSpec
+from codesession_api.ports import Outcome, Principal, RunResult, RunSpec
 from codesession_api.wire import ExecAnswer
 from fakes import Api, FakeSandbox, serving, writing
 
@@ -116,6 +117,26 @@ async def test_a_client_that_leaves_ends_its_run(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
             while (await api.exec(lang="none")).status_code == 429:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_takes_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(sandbox: FakeSandbox, spec: RunSpec) -> RunResult:
+        return RunResult(Outcome.EXIT, 0, stdout=b"x" * 50_000_000)
+
+    monkeypatch.setattr(streaming, "STALLED_SECONDS", 0.5)
+    async with serving(tmp_path, concurrent_runs=1) as api:
+        api.sandboxes.program = run
+        call = {"name": "execute_code", "arguments": {"lang": "py", "code": ""}}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
+        head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head += f"Accept: {ACCEPT['Accept']}\r\nContent-Length: {len(body)}\r\n\r\n"
+        reader, writer = await asyncio.open_connection(*api.address, limit=1024)
+        writer.write(head.encode() + body)
+        assert b"200" in await reader.readline()
+        async with asyncio.timeout(60):
+            while (await api.exec(lang="none")).status_code == 429:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        writer.close()
 
 
 async def test_users_of_one_key_are_told_apart_by_their_header(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from codesession_api.mcp.tools import Toolbox
 from codesession_api.ports import Principal
 from codesession_api.services import Services
 from codesession_api.slots import Slots
+from codesession_api.streaming import impatient
 
 MESSAGES = "/sse/messages"
 _PEEKED = 65536
@@ -123,7 +124,7 @@ class _Exchange(Response):
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=_client(self._by), scopes=[]))
         if key := scope.get(PATH_KEY):
             scope["root_path"] = f"/k/{key}"  # where the client finds the way back
-        await self._app(scope, self._again(receive), self._naming(send))
+        await self._app(scope, self._again(receive), self._naming(impatient(send)))
 
     def _again(self, receive: Receive) -> Receive:
         """With the body that was read already."""
