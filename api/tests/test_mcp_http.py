@@ -227,6 +227,17 @@ async def test_no_argument_reaches_the_log(tmp_path: Path, caplog: pytest.LogCap
         assert not [line for line in said if "sesame" in line]
 
 
+async def test_the_sdk_makes_no_span_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its spans are named as the client says, and hold the text of exceptions."""
+
+    def seen(*args: Any, **options: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr("mcp.server._otel.otel_span", seen)
+    async with serving(tmp_path) as api:
+        assert not (await call(api, "get_system_info")).get("isError")
+
+
 async def test_a_history_is_bounded_and_its_principals_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
