@@ -39,7 +39,7 @@ def texts(events: list[Event]) -> dict[str, str]:
     [
         ("py", "import sys; print('ä€🙂'); print('no newline', end='', file=sys.stderr); sys.exit(3)"),
         ("py", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 100)"),
-        ("bash", "head -c 3000000 /dev/zero | tr '\\0' x"),
+        ("py", "while True: print('x' * 100_000)"),
         ("bash", "echo a > a.txt; echo b > b.txt"),
         ("none", "x"),
     ],
