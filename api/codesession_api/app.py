@@ -81,11 +81,22 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
     return app
 
 
+def leave(app: FastAPI) -> None:
+    """End what would not end by itself, before the rest is waited for."""
+    if front := _front(app):
+        front.leave()
+
+
+def _front(app: FastAPI) -> Front | None:
+    front: Front | None = getattr(app.state, "mcp", None)
+    return front
+
+
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     sweeping = asyncio.create_task(Sweeper(services.settings, services.objects).run())
-    front: Front | None = getattr(app.state, "mcp", None)
+    front = _front(app)
     try:
         async with front.running() if front else contextlib.nullcontext():
             yield

@@ -8,7 +8,7 @@
 `owner` is the principal that stored the entry. The latter two hold no bytes. A listing of a session is
 thereby its whole history, in order, since file ids begin with their time: the last entry of a name is what a
 session that is gone is restored to. A user's folder (`folders`) is a session too, with an id that is no
-other's.
+other's, and so is the history of what a principal ran (`mcp.history`).
 """
 
 from __future__ import annotations

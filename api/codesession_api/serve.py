@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from codesession_api import metrics, tracing
-from codesession_api.app import create_app
+from codesession_api.app import create_app, leave
 from codesession_api.objects import open_objects
 from codesession_api.ports import Sandboxes
 from codesession_api.protocol import BoundedProtocol
@@ -41,7 +41,8 @@ async def _serve(settings: Settings, announce: Announce, listener: socket.socket
         raise
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    await _Server(_config(app, settings), lambda: announce(url, sandboxes)).serve(sockets=[listener])
+    server = _Server(_config(app, settings), lambda: announce(url, sandboxes), lambda: leave(app))
+    await server.serve(sockets=[listener])
 
 
 async def open_sandboxes(settings: Settings) -> Sandboxes:
@@ -66,14 +67,22 @@ def _metrics(settings: Settings) -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, announce: Callable[[], None], leave: Callable[[], None] = lambda: None
+    ) -> None:
+        """`leave` is called before what is under way is waited for."""
         super().__init__(config)
         self._announce = announce
+        self._leave = leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._leave()
+        await super().shutdown(sockets)
 
 
 def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:

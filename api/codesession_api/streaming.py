@@ -48,6 +48,19 @@ def event(name: str, data: str) -> bytes:
     return f"event: {name}\ndata: {data}\n\n".encode()
 
 
+def impatient(send: Send) -> Send:
+    """Which raises ClientDisconnect where a client takes nothing."""
+
+    async def sent(message: Message) -> None:
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                await send(message)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+    return sent
+
+
 class EventResponse(Response):
     """`work` is given what hears the output. It begins when the response does, and is cancelled when the
     client goes away or stalls."""
@@ -108,7 +121,7 @@ class _Out:
 
     def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         self.begun = False
-        self._send = send
+        self._send = impatient(send)
         self._headers = headers
         self._turn = asyncio.Lock()
         self._written = asyncio.get_running_loop().time()
@@ -123,19 +136,12 @@ class _Out:
             await self._write(_COMMENT)
 
     async def close(self) -> None:
-        await self._pass({"type": "http.response.body"})
+        await self._send({"type": "http.response.body"})
 
     async def _write(self, data: bytes) -> None:
         async with self._turn:
             if not self.begun:
                 self.begun = True
-                await self._pass({"type": "http.response.start", "status": 200, "headers": self._headers})
-            await self._pass({"type": "http.response.body", "body": data, "more_body": True})
+                await self._send({"type": "http.response.start", "status": 200, "headers": self._headers})
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
             self._written = asyncio.get_running_loop().time()
-
-    async def _pass(self, message: Message) -> None:
-        try:
-            async with asyncio.timeout(STALLED_SECONDS):
-                await self._send(message)
-        except TimeoutError:
-            raise ClientDisconnect from None

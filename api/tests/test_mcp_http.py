@@ -4,6 +4,7 @@ in `e2e/tests/contract/test_mcp.py`."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ from typing import Any
 import httpx
 import pytest
 
+from codesession_api import streaming
 from codesession_api.files import Files
 from codesession_api.mcp import history
 from codesession_api.mcp.history import Execution, History
 from codesession_api.objects.local import LocalObjects
-from codesession_api.ports import Principal, RunResult, RunSpec
+from codesession_api.ports import Outcome, Principal, RunResult, RunSpec
 from codesession_api.wire import ExecAnswer
 from fakes import Api, FakeSandbox, serving, writing
 
@@ -117,6 +119,26 @@ async def test_a_client_that_leaves_ends_its_run(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
 
 
+async def test_a_client_that_takes_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(sandbox: FakeSandbox, spec: RunSpec) -> RunResult:
+        return RunResult(Outcome.EXIT, 0, stdout=b"x" * 50_000_000)
+
+    monkeypatch.setattr(streaming, "STALLED_SECONDS", 0.5)
+    async with serving(tmp_path, concurrent_runs=1) as api:
+        api.sandboxes.program = run
+        call = {"name": "execute_code", "arguments": {"lang": "py", "code": ""}}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}).encode()
+        head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head += f"Accept: {ACCEPT['Accept']}\r\nContent-Length: {len(body)}\r\n\r\n"
+        reader, writer = await asyncio.open_connection(*api.address, limit=1024)
+        writer.write(head.encode() + body)
+        assert b"200" in await reader.readline()
+        async with asyncio.timeout(60):
+            while (await api.exec(lang="none")).status_code == 429:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        writer.close()
+
+
 async def test_users_of_one_key_are_told_apart_by_their_header(tmp_path: Path) -> None:
     async with serving(tmp_path) as api:
         await call(api, "execute_code", {"User-Id": "ann"}, lang="py", code="of ann")
@@ -148,6 +170,33 @@ async def test_it_can_be_switched_off(tmp_path: Path) -> None:
         await post(api, "tools/list", status=404)
 
 
+async def test_a_stream_that_was_opened_with_a_key_in_its_path_leads_back_there(tmp_path: Path) -> None:
+    digest = hashlib.sha256(b"sesame").hexdigest()
+    (tmp_path / "keys").write_text(f"acme:{digest}\n")
+    async with serving(tmp_path / "a", auth="path-key", api_keys_file=tmp_path / "keys") as api:
+        async with api.client.stream("GET", "/k/sesame/v1/sse") as stream:
+            assert (await endpoint(stream)).startswith("/k/sesame/sse/messages?session_id=")
+        refused = await api.client.send(api.client.build_request("GET", "/sse"))
+        assert refused.status_code == 401
+
+
+async def endpoint(stream: httpx.Response) -> str:
+    """Where a stream's calls are to go."""
+    async for line in stream.aiter_lines():
+        if line.startswith("data: "):
+            return line.removeprefix("data: ")
+    raise AssertionError("the stream ended")
+
+
+async def test_nobody_else_speaks_on_a_stream(tmp_path: Path) -> None:
+    ping, ann = {"jsonrpc": "2.0", "id": 1, "method": "ping"}, {"User-Id": "ann"}
+    async with serving(tmp_path) as api, api.client.stream("GET", "/sse", headers=ann) as stream:
+        way = await endpoint(stream)
+        for user, status in (("ben", 404), ("ann", 202)):
+            request = api.client.build_request("POST", way, json=ping, headers={"User-Id": user})
+            assert (await api.client.send(request)).status_code == status
+
+
 async def test_pages_of_other_sites_are_refused(tmp_path: Path) -> None:
     async with serving(tmp_path) as api:
         refused = await post(api, "tools/list", None, 403, {"Origin": "https://evil.example"})
@@ -170,15 +219,23 @@ async def test_no_argument_reaches_the_log(tmp_path: Path, caplog: pytest.LogCap
             await call(api, "upload_file", name="sesame", content=["sesame"])
             await post(api, "tools/call", {"name": ["sesame"]})
             async with api.client.stream("GET", "/sse") as stream:
-                lines = stream.aiter_lines()
-                while not (line := await anext(lines)).startswith("data: "):
-                    pass
-                way, body = line.removeprefix("data: "), b'{"sesame": 1}'
+                way, body = await endpoint(stream), b'{"sesame": 1}'
                 headers = {"Content-Type": "application/json"}
                 request = api.client.build_request("POST", way, content=body, headers=headers)
                 assert (await api.client.send(request)).status_code == 400
         assert said
         assert not [line for line in said if "sesame" in line]
+
+
+async def test_the_sdk_makes_no_span_of_a_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its spans are named as the client says, and hold the text of exceptions."""
+
+    def seen(*args: Any, **options: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr("mcp.server._otel.otel_span", seen)
+    async with serving(tmp_path) as api:
+        assert not (await call(api, "get_system_info")).get("isError")
 
 
 async def test_a_history_is_bounded_and_its_principals_own(

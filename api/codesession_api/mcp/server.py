@@ -79,7 +79,7 @@ def of(box: Toolbox) -> Server[Any]:
         """None: list_files lists a session's."""
         return types.ListResourcesResult(resources=[])
 
-    return Server(
+    made: Server[Any] = Server(
         "codesession",
         version=version("codesession"),
         instructions=_INSTRUCTIONS,
@@ -90,6 +90,9 @@ def of(box: Toolbox) -> Server[Any]:
         on_read_resource=read,
         get_tool_input_schema=lambda name: offered[name].told().input_schema if name in offered else None,
     )
+    # There by default is a span of the SDK's, which has the client's own words, and texts of exceptions.
+    made.middleware.clear()
+    return made
 
 
 def _call(context: Context) -> Call:

@@ -157,10 +157,7 @@ async def _bash(box: Toolbox, call: Call, given: Command) -> types.CallToolResul
 
 
 async def _run(box: Toolbox, call: Call, lang: str, code: str, given: Code | Command) -> types.CallToolResult:
-    files = [
-        FileRef(id=file.id, name=file.name, storage_session_id=file.session_id, kind="user")
-        for file in given.files
-    ]
+    files = [FileRef(id=file.id, name=file.name, storage_session_id=file.session_id) for file in given.files]
     request = ExecRequest(lang=lang, code=code, files=files, session_id=given.session_id)
     output = _Output()
     watch = Watch(output.heard, call.name, call.group)

@@ -11,12 +11,14 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 from fastapi import Response
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.sse import SseServerTransport
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
+from sse_starlette.sse import AppStatus
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +31,7 @@ from codesession_api.mcp.tools import Toolbox
 from codesession_api.ports import Principal
 from codesession_api.services import Services
 from codesession_api.slots import Slots
+from codesession_api.streaming import impatient
 
 MESSAGES = "/sse/messages"
 _PEEKED = 65536
@@ -39,10 +42,16 @@ for _talkative in ("mcp", "sse_starlette"):
     logging.getLogger(_talkative).setLevel(logging.CRITICAL + 1)
 
 
+# The SDK's responses would end with the signal to stop. Calls have until the end of what is under way; the
+# legacy streams, which never end by themselves, are ended by `leave`.
+AppStatus.enable_automatic_graceful_drain = False
+
+
 class Front:
     def __init__(self, services: Services) -> None:
         calls = Calls(services.sandboxes)
         self._calls = calls
+        self._open: set[anyio.CancelScope] = set()
         self._server = server.of(Toolbox(services, calls))
         limit = services.settings.request_bytes
         unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)  # see `guard`
@@ -58,6 +67,11 @@ class Front:
     async def running(self) -> AsyncIterator[None]:
         async with self._http.run():
             yield
+
+    def leave(self) -> None:
+        """End the streams that would go on for ever."""
+        for stream in self._open:
+            stream.cancel()
 
     async def streamable(self, by: Principal, session: str | None, body: bytes) -> Response:
         """The answer to a message that was read whole."""
@@ -79,8 +93,16 @@ class Front:
         return _Exchange(self._sse.handle_post_message, by)
 
     async def _streamed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._sse.connect_sse(scope, receive, send) as (incoming, outgoing):
-            await self._server.run(incoming, outgoing, self._server.create_initialization_options())
+        with anyio.CancelScope() as stream:
+            self._open.add(stream)
+            try:
+                async with self._sse.connect_sse(scope, receive, send) as (incoming, outgoing):
+                    options = self._server.create_initialization_options()
+                    await self._server.run(incoming, outgoing, options)
+            finally:
+                self._open.discard(stream)
+        if stream.cancelled_caught:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _Exchange(Response):
@@ -102,7 +124,7 @@ class _Exchange(Response):
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=_client(self._by), scopes=[]))
         if key := scope.get(PATH_KEY):
             scope["root_path"] = f"/k/{key}"  # where the client finds the way back
-        await self._app(scope, self._again(receive), self._naming(send))
+        await self._app(scope, self._again(receive), self._naming(impatient(send)))
 
     def _again(self, receive: Receive) -> Receive:
         """With the body that was read already."""
