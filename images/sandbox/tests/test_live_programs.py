@@ -198,7 +198,7 @@ async def test_no_process_is_left_but_one_that_is_stopped(
     await fresh.run("setsid sleep 600 &", lang="bash")
     assert await printed(fresh, "print(os.getpid())") == f"{pid}\n"
     async with asyncio.timeout(PATIENCE):  # the signal was sent by then, and takes its time
-        while state(pid) != "T":
+        while state(pid) != "T":  # noqa: ASYNC110 - only /proc tells of another's child
             await asyncio.sleep(0.01)
 
 
