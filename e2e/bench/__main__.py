@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 from codesession_crds.client import KubeClient
-from e2e.bench import baseline, concurrency, gate, report, usage
+from e2e.bench import baseline, concurrency, floor, gate, report, usage
 from e2e.bench.cases import Bench
 from e2e.targets import Target, TargetError, release
 
@@ -22,6 +22,7 @@ class Measured:
     samples: report.Samples
     per_second: dict[str, float]
     session: dict[str, float]
+    floor: dict[str, float]
 
 
 def main() -> int:
@@ -36,10 +37,11 @@ def main() -> int:
         print(f"e2e.bench: {error}", file=sys.stderr)
         return 1
     options.output.parent.mkdir(exist_ok=True)
-    made = report.as_json(measured.samples, machine, measured.per_second, measured.session)
+    made = report.as_json(measured.samples, machine, measured.per_second, measured.session, measured.floor)
     options.output.write_text(json.dumps(made, indent=1) + "\n")
     print(report.table(measured.samples))
     print(f"\nruns a second by clients: {measured.per_second}\na session: {measured.session}")
+    print(f"milliseconds from a process to another: {measured.floor}")
     failures = gate.failures(measured.samples)
     for line in failures:
         print(f"e2e.bench: {line}", file=sys.stderr)
@@ -75,6 +77,7 @@ async def _measure(target: Target, options: argparse.Namespace) -> Measured:
         async with baseline.pod_like(session) as twin:
             await bench.live(session, options.rounds, twin)
         await bench.back_to_back(session, options.rounds)
+        floors = await floor.measure(bench, session, options.rounds)
         with baseline.direct_s3() as s3:
             if s3 is None:
                 print("not run: s3_direct_*, as MinIO's port on the nodes does not answer", file=sys.stderr)
@@ -82,7 +85,7 @@ async def _measure(target: Target, options: argparse.Namespace) -> Measured:
         await bench.end(session)
         costs = await usage.measure(bench, cluster)
         per_second = await concurrency.measure(bench, options.clients)
-        return Measured(dict(bench.samples), per_second, costs)
+        return Measured(dict(bench.samples), per_second, costs, floors)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,9 @@ class Bench:
         self.samples[name].append((time.perf_counter() - began) * 1000)
         return result
 
+    async def livez(self) -> None:
+        (await self._http.get(self._http.base_url.join("/livez"))).raise_for_status()
+
     async def run(self, lang: str, code: str, session: str | None = None) -> dict[str, Any]:
         response = await self._http.post("/exec", json={"lang": lang, "code": code, "session_id": session})
         answer: dict[str, Any] = response.raise_for_status().json()

@@ -73,7 +73,7 @@ def main() -> int:
     except (TargetError, AssertionError) as error:
         print(f"e2e.bench.languages: {error}", file=sys.stderr)
         return 1
-    _merge(options.output, report.as_json(measured.samples, machine, {}, {}))
+    _merge(options.output, report.as_json(measured.samples, machine, {}, {}, {}))
     print(table(measured.samples, measured.cpu))
     return 0
 

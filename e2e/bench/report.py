@@ -43,8 +43,10 @@ def as_json(
     machine: Mapping[str, Any],
     per_second: Mapping[str, float],
     session: Mapping[str, float],
+    floor: Mapping[str, float],
 ) -> dict[str, Any]:
-    """`samples` are milliseconds by case, `per_second` runs by concurrency, `session` what one costs."""
+    """`samples` are milliseconds by case, `per_second` runs by concurrency, `session` what one costs, `floor`
+    milliseconds from one process to another."""
     cases = [
         {
             "name": name,
@@ -60,6 +62,7 @@ def as_json(
         "cases": cases,
         "runs_per_second": dict(per_second),
         "session": dict(session),
+        "floor": dict(floor),
     }
 
 

@@ -16,7 +16,7 @@ IDLE_SECONDS = 30.0
 RUNS = 50
 
 
-async def measure(bench: Bench, client: KubeClient, sessions: int = 3) -> dict[str, float]:
+async def measure(bench: Bench, client: KubeClient, sessions: int = 2) -> dict[str, float]:
     """Medians over some sessions: processor seconds to Ready, of a minute idle and of a run; MiB, idle."""
     measured = [await _of_one(bench, client) for _ in range(sessions)]
     return {name: round(statistics.median(one[name] for one in measured), 4) for name in measured[0]}
@@ -41,7 +41,7 @@ async def _of_one(bench: Bench, client: KubeClient) -> dict[str, float]:
 
 
 async def _settled(client: KubeClient, session: str) -> dict[str, Any]:
-    """The pod's account, taken after this call began: the kubelet looks every ten seconds or so."""
+    """The pod's account, taken after this call began: the kubelet looks every half minute."""
     before = await _account(client, session)
     while True:
         now = await _account(client, session)

@@ -112,7 +112,7 @@ def kubelet(instance: Instance, pki: Path) -> Daemon:
             "root-dir": state / "kubelet",
             "cert-dir": state / "kubelet-pki",
             # It looks at each open file of each process, of which gVisor has many (docs/operations.md).
-            "housekeeping-interval": "60s",
+            "housekeeping-interval": "30s",
         },
     )
 

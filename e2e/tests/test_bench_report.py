@@ -22,12 +22,15 @@ def test_a_percentile_is_a_sample(samples: list[float], percent: int, expected: 
 
 
 def test_the_json_has_every_case_and_sample() -> None:
-    made = report.as_json({"live_print": [2.0, 1.0]}, {"cpus": 2}, {"5": 80.0}, {"memory_mib": 90.0})
+    made = report.as_json(
+        {"live_print": [2.0, 1.0]}, {"cpus": 2}, {"5": 80.0}, {"memory_mib": 90.0}, {"x": 0.1}
+    )
     assert made == {
         "machine": {"cpus": 2},
         "cases": [{"name": "live_print", "n": 2, "p50_ms": 1.0, "p99_ms": 2.0, "samples": [2.0, 1.0]}],
         "runs_per_second": {"5": 80.0},
         "session": {"memory_mib": 90.0},
+        "floor": {"x": 0.1},
     }
 
 
