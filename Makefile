@@ -16,7 +16,7 @@ PARALLEL_ON_CLUSTER := -n 2
 ON_CLUSTER := crds operator api charts e2e
 UNIT := client crds operator api images charts docs examples e2e/cluster
 
-.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs site lock clean
+.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs site package sbom lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -80,6 +80,12 @@ docs: .venv/.ready ## generate docs/settings.md and docs/reference-*.md from the
 site: .venv/.ready ## the documentation as a site, in build/site; fails on a link that leads nowhere
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+package: .venv/.ready .go ## the chart as build/codesession-VERSION.tgz, for images in REGISTRY if it is given
+	@$(BIN)/python -m charts.package $(if $(REGISTRY),--registry $(REGISTRY))
+
+sbom: .venv/.ready ## the Python packages of each image, as build/*.cdx.json
+	@$(BIN)/python -m images.sbom
+
 lock: .venv/.ready ## pin every dependency with its hashes
 	@$(BIN)/python -m requirements.lock
 
@@ -106,9 +112,9 @@ clean: ## forget what was built in this checkout (not the cache)
 
 .PHONY: .bubblewrap .root .go .node .tools
 # Built before the tests, whose time is limited: the S3 server that objects are tested on, gVisor, helm, and
-# what reads PromQL.
+# what reads PromQL, workflows and compose files.
 .tools: .venv/.ready .go
-	@$(BIN)/python -c 'from e2e.cluster.cache import binary; [binary(name) for name in ("minio", "runsc", "helm", "promql")]'
+	@$(BIN)/python -c 'from e2e.cluster.cache import binary; [binary(name) for name in ("minio", "runsc", "helm", "promql", "actionlint", "compose-spec")]'
 
 .bubblewrap:
 	@command -v runsc bwrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { echo "==> apt-get install bubblewrap"; apt-get update -qq && apt-get install -qq -y --no-install-recommends bubblewrap >/dev/null; }; } || { echo "codesession local needs runsc or bubblewrap: apt-get install bubblewrap" >&2; exit 1; }

@@ -1,4 +1,5 @@
-"""The hooks of `mkdocs.yml`: the README is the first page, and what is no page is named by its path.
+"""The hooks of `mkdocs.yml`: the README is the first page, the changelog is one, and what is no page is named
+by its path.
 
 Without a public address of the repository a link out of `docs/` could lead nowhere on the site.
 """
@@ -14,16 +15,19 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
+OF_THE_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}
+"""Pages that lie outside of docs/, and what they are called on the site."""
 _LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)\s#]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    files.append(File.generated(config, "index.md", content=(ROOT / "README.md").read_text()))
+    for path, page in OF_THE_ROOT.items():
+        files.append(File.generated(config, page, content=(ROOT / path).read_text()))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    folder = "" if page.file.src_uri == "index.md" else "docs"
+    folder = "" if page.file.src_uri in OF_THE_ROOT.values() else "docs"
     return linked(markdown, folder)
 
 
@@ -39,8 +43,8 @@ def _followed(link: re.Match[str], folder: str) -> str:
     if not place.exists():
         raise PluginError(f"{folder or 'README.md'}: [{text}]({target}) leads nowhere")
     path = PurePosixPath(place.relative_to(ROOT).as_posix())
-    if path == PurePosixPath("README.md"):
-        return f"[{text}](index.md{anchor})"
+    if str(path) in OF_THE_ROOT:
+        return f"[{text}]({OF_THE_ROOT[str(path)]}{anchor})"
     if path.parent == PurePosixPath("docs") and path.suffix == ".md":
         return f"[{text}]({path.name}{anchor})"
     return f"{text} (`{path}`)"

@@ -1,11 +1,10 @@
-"""Commands of the pages can be given: Helm renders them, make has the targets."""
+"""Commands of the pages can be given: Helm renders them."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -14,7 +13,6 @@ from charts import render
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/operations.md")
-WORKFLOW = ROOT / ".github/workflows/e2e.yaml"
 
 # The first of them may have to build helm.
 pytestmark = pytest.mark.timeout(900)
@@ -47,15 +45,3 @@ def test_helm_renders_what_a_page_says(page: str, words: list[str]) -> None:
 def test_pages_install_upgrade_and_uninstall() -> None:
     given = {words[1] for page in PAGES for words in commands(page, "helm")}
     assert given == {"install", "upgrade", "uninstall", "get"}
-
-
-def steps() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = yaml.safe_load(WORKFLOW.read_text())["jobs"]["e2e"]["steps"]
-    return found
-
-
-def test_the_workflow_makes_targets_that_there_are() -> None:
-    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    made = {step["run"].split()[1] for step in steps() if str(step.get("run", "")).startswith("make ")}
-    assert made == {"cluster", "e2e", "cluster-down"}
-    assert made <= targets

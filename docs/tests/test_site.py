@@ -21,7 +21,7 @@ def test_it_builds_has_every_page_and_fetches_nothing_from_elsewhere(tmp_path: P
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
-    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index"}
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} | {"index", "changelog"}
     assert pages <= {path.stem for path in tmp_path.glob("*.html")}
     for page in tmp_path.glob("*.html"):
         fetched = re.findall(r"<(?:script|img|iframe)[^>]* src=\"?([^\" >]+)", page.read_text())
@@ -35,6 +35,7 @@ def test_it_builds_has_every_page_and_fetches_nothing_from_elsewhere(tmp_path: P
         ("[a](limits.md)", "docs", "[a](limits.md)"),
         ("[a](docs/limits.md#b)", "", "[a](limits.md#b)"),
         ("[a](../README.md)", "docs", "[a](index.md)"),
+        ("[a](CHANGELOG.md)", "", "[a](changelog.md)"),
         ("[a](../Makefile)", "docs", "a (`Makefile`)"),
         ("[a](examples)", "", "a (`examples`)"),
         ("[a](https://a.example/b) [c](#d)", "docs", "[a](https://a.example/b) [c](#d)"),

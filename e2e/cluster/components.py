@@ -106,8 +106,13 @@ _SIMPLE = [
     Component("pause", {"pause": "codesession.dev/e2e/cluster/pause"}),
 ]
 
-_APART = [Component("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"})]
-"""Built by whoever asks for them: pretended nodes, for the operator's benchmark."""
+_APART = [
+    Component("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"}),
+    Component("actionlint", {"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"}),
+    Component("compose", {"compose-spec": "github.com/compose-spec/compose-go/v2/cmd"}),
+]
+"""Built by whoever asks for them: pretended nodes, for the operator's benchmark; readers of workflows and of
+compose files, for the tests of both."""
 
 
 def _has_capability(bit: int) -> bool:

@@ -10,7 +10,7 @@ from e2e.cluster import build, components
 from e2e.cluster.components import Component, all_components
 from e2e.cluster.errors import ClusterError
 
-EVERY = [*all_components(), components.named("kwok")]
+EVERY = [*all_components(), *(components.named(name) for name in ("kwok", "actionlint", "compose"))]
 
 
 class Probe(Component):

@@ -1,0 +1,5 @@
+package tools
+
+import (
+	_ "github.com/rhysd/actionlint/cmd/actionlint"
+)

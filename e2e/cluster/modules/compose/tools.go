@@ -1,0 +1,5 @@
+package tools
+
+import (
+	_ "github.com/compose-spec/compose-go/v2/cmd"
+)
