@@ -1,5 +1,5 @@
 """Installs the real clients into the cache: `@librechat/agents`, and just what its code tools import; and the
-MCP TypeScript SDK, which is locked whole.
+MCP TypeScript SDK and what reads LibreChat's settings, which are locked whole.
 
 The full dependency tree of a release is half a gigabyte, so its tarball is unpacked beside a locked, smaller
 set (`agents-<version>/`). Both are checked against committed digests.
@@ -35,6 +35,11 @@ def installed(version: str) -> Path:
 def model_context() -> Path:
     """The same with the MCP TypeScript SDK."""
     return _installed("mcp", "mcp", "mcp.mjs", lambda folder: None)
+
+
+def librechat_settings() -> Path:
+    """The same with what LibreChat reads its librechat.yaml with, of two releases."""
+    return _installed("librechat-settings", "settings", "settings.mjs", lambda folder: None)
 
 
 def _installed(source: str, name: str, driver: str, finish: Callable[[Path], None]) -> Path:
