@@ -23,7 +23,7 @@ from codesession_api.ports import Objects, Sandboxes
 from codesession_api.profile import as_expected
 from codesession_api.programmatic.programs import Programs
 from codesession_api.quotas import Quotas
-from codesession_api.routes import execute, files, health, mcp, programmatic, sessions, upload
+from codesession_api.routes import execute, files, health, mcp, playground, programmatic, sessions, upload
 from codesession_api.services import Services
 from codesession_api.settings import Settings
 from codesession_api.slots import Slots
@@ -64,6 +64,8 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
     if settings.mcp:
         app.state.mcp = Front(app.state.services)
         app.include_router(mcp.router)
+    if playground.wanted(settings):
+        app.include_router(playground.router)
     for kind in (
         ApiError,
         errors.SandboxError,

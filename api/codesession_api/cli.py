@@ -8,6 +8,7 @@ import ipaddress
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -16,6 +17,7 @@ from codesession_api import log
 from codesession_api.errors import ObjectsUnavailable, SandboxesUnavailable
 from codesession_api.ports import Sandboxes
 from codesession_api.probe import cli as probe
+from codesession_api.routes import playground
 from codesession_api.serve import Announce, ServeError, serve
 from codesession_api.settings import Settings, SettingsError, load
 
@@ -30,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = {name: value for name, value in chosen.items() if value is not None}
     try:
         if options.command == "local":
-            return _run(_local(given), _tell_how_to_try, machine=False)
+            settings = _local(given)
+            return _run(settings, partial(_tell_how_to_try, settings), machine=False)
         return _run(load(**given), _tell_nobody, machine=True)
     except (SettingsError, ServeError, SandboxesUnavailable, ObjectsUnavailable) as error:
         print(f"codesession: {error}", file=sys.stderr)
@@ -66,9 +69,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _tell_how_to_try(url: str, sandboxes: Sandboxes) -> None:
+def _tell_how_to_try(settings: Settings, url: str, sandboxes: Sandboxes) -> None:
     print(f"CodeSession answers on {url}/v1; isolation: {sandboxes.isolation}")
     print("Try it:")
+    if playground.wanted(settings):
+        print(f"  {url}/playground in a browser")
     body = '{"lang": "py", "code": "print(40 + 2)"}'
     print(f"  curl -s {url}/v1/exec -H 'Content-Type: application/json' -d '{body}'", flush=True)
 

@@ -143,6 +143,11 @@ class Settings(BaseSettings):
     mcp: bool = Field(
         True, description="Whether the MCP server answers, at `/mcp` and, the older transport, at `/sse`."
     )
+    playground: bool | None = Field(
+        None,
+        description="Whether there is a page to try things at `/playground`; where it is not said, only with "
+        "the local backend.",
+    )
     profile: Literal["default", "stateful"] = Field(
         "default",
         description="Execution profile of this deployment; a client that expects the other one gets 409.",
