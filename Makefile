@@ -16,7 +16,7 @@ PARALLEL_ON_CLUSTER := -n 2
 ON_CLUSTER := crds operator api charts e2e
 UNIT := client crds operator api images charts docs examples e2e/cluster
 
-.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs site package sbom lock clean
+.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs playground site package sbom lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,7 +28,7 @@ test: ## everything: check, then the end-to-end suites on a cluster of this mach
 	@$(MAKE) check
 	@$(MAKE) e2e
 
-check: lint types .venv/.ready .sandbox-venv/.ready .bubblewrap .tools .node ## everything that needs no cluster
+check: lint types .venv/.ready .sandbox-venv/.ready .bubblewrap .tools .node .chromium ## everything that needs no cluster
 	@$(PYTEST) $(PARALLEL) -m "not cluster" $(UNIT) e2e/tests
 
 lint: .venv/.ready
@@ -45,10 +45,10 @@ types: .venv/.ready
 unit: .venv/.ready .sandbox-venv/.ready .bubblewrap .tools
 	@$(PYTEST) $(PARALLEL) -m "not cluster" $(UNIT)
 
-contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node ## the real clients against the embedded default
+contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node .chromium ## the real clients against the embedded default
 	@$(PYTEST) -m "not cluster" e2e/tests
 
-e2e: .venv/.ready .node .root .go ## the real clients, faults and probes on a cluster (KUBECONFIG, or one made here)
+e2e: .venv/.ready .node .chromium .root .go ## the real clients, faults and probes on a cluster (KUBECONFIG, or one made here)
 	@$(BIN)/python -m e2e.run -- bash -euc '$(PYTEST) $(PARALLEL_ON_CLUSTER) -m "cluster and not alone" $(ON_CLUSTER); $(PYTEST) -m alone $(ON_CLUSTER)'
 
 bench: .venv/.ready .root .go ## latency beside an exec per request, on the cluster; writes build/bench.json
@@ -76,6 +76,9 @@ manifests: .venv/.ready .go ## render the chart with its default values into man
 docs: .venv/.ready ## generate docs/settings.md and docs/reference-*.md from the code
 	@$(BIN)/python -m docs.settings
 	@$(BIN)/python -m docs.reference
+
+playground: .node ## build the page of api/playground into the API's package
+	@cd api/playground && npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent types && npm run --silent build
 
 site: .venv/.ready ## the documentation as a site, in build/site; fails on a link that leads nowhere
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -110,7 +113,7 @@ clean: ## forget what was built in this checkout (not the cache)
 	@VIRTUAL_ENV=.sandbox-venv .venv/bin/uv pip sync -q --compile-bytecode --require-hashes requirements/sandbox.txt
 	@touch $@
 
-.PHONY: .bubblewrap .root .go .node .tools
+.PHONY: .bubblewrap .root .go .node .chromium .tools
 # Built before the tests, whose time is limited: the S3 server that objects are tested on, gVisor, helm, and
 # what reads PromQL, workflows and compose files.
 .tools: .venv/.ready .go
@@ -118,6 +121,9 @@ clean: ## forget what was built in this checkout (not the cache)
 
 .bubblewrap:
 	@command -v runsc bwrap >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { echo "==> apt-get install bubblewrap"; apt-get update -qq && apt-get install -qq -y --no-install-recommends bubblewrap >/dev/null; }; } || { echo "codesession local needs runsc or bubblewrap: apt-get install bubblewrap" >&2; exit 1; }
+
+.chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && { echo "==> apt-get install chromium"; apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; }; } || { echo "the playground is tested in a browser: apt-get install chromium" >&2; exit 1; }
 
 .root:
 	@test -n "$${KUBECONFIG:-}" || test "$$(id -u)" = 0 || docker info >/dev/null 2>&1 || { echo "a cluster on this machine needs root or a Docker engine (or set KUBECONFIG)" >&2; exit 1; }

@@ -1,5 +1,5 @@
 """Installs the real clients into the cache: `@librechat/agents`, and just what its code tools import; and the
-MCP TypeScript SDK and what reads LibreChat's settings, which are locked whole.
+MCP TypeScript SDK, what reads LibreChat's settings, and what builds the playground, which are locked whole.
 
 The full dependency tree of a release is half a gigabyte, so its tarball is unpacked beside a locked, smaller
 set (`agents-<version>/`). Both are checked against committed digests.
@@ -13,12 +13,13 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from e2e.cluster import cache
 
 HERE = Path(__file__).parent
+PLAYGROUND = HERE.parents[1] / "api/playground"
 LEGACY = ("2.4.85", "3.1.63")
 VERSIONS = (*LEGACY, "3.2.57", "3.9.2")
 
@@ -29,34 +30,41 @@ class InstallError(Exception):
 
 def installed(version: str) -> Path:
     """The folder with LibreChat's client of this version and the driver in it, made at first use."""
-    return _installed(f"agents-{version}", version, "driver.mjs", _unpack_agents)
+    return _put_driver(_installed(HERE / f"agents-{version}", version, _unpack_agents), "driver.mjs")
 
 
 def model_context() -> Path:
     """The same with the MCP TypeScript SDK."""
-    return _installed("mcp", "mcp", "mcp.mjs", lambda folder: None)
+    return _put_driver(_installed(HERE / "mcp", "mcp"), "mcp.mjs")
 
 
 def librechat_settings() -> Path:
     """The same with what LibreChat reads its librechat.yaml with, of two releases."""
-    return _installed("librechat-settings", "settings", "settings.mjs", lambda folder: None)
+    return _put_driver(_installed(HERE / "librechat-settings", "settings"), "settings.mjs")
 
 
-def _installed(source: str, name: str, driver: str, finish: Callable[[Path], None]) -> Path:
-    locked = HERE / source
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(locked.iterdir()))).hexdigest()
+def playground() -> Path:
+    """A folder with the packages that the playground is built from and by."""
+    return _installed(PLAYGROUND, "playground")
+
+
+def _installed(locked: Path, name: str, finish: Callable[[Path], None] = lambda folder: None) -> Path:
+    """The packages of a folder's lock file."""
+    files = [locked / "package.json", locked / "package-lock.json"]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     target = cache.directory() / "clients" / f"{name}-{digest[:16]}"
     with cache.lock(target.with_suffix(".lock")):
         if not target.exists():
-            _install(locked, target, finish)
-        _put_driver(target, driver)
+            _install(files, target, finish)
     return target
 
 
-def _install(source: Path, target: Path, finish: Callable[[Path], None]) -> None:
+def _install(files: Sequence[Path], target: Path, finish: Callable[[Path], None]) -> None:
     staging = target.with_suffix(".new")
     shutil.rmtree(staging, ignore_errors=True)
-    shutil.copytree(source, staging)
+    staging.mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, staging)
     _npm("ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", cwd=staging)
     finish(staging)
     staging.rename(target)
@@ -79,11 +87,12 @@ def _unpack_agents(folder: Path) -> None:
     tarball.unlink()
 
 
-def _put_driver(target: Path, driver: str) -> None:
+def _put_driver(target: Path, driver: str) -> Path:
     """A copy, since an ES module finds packages from where it lies; renamed, as others may be starting it."""
     fresh = target / f"driver.{os.getpid()}.mjs"
     shutil.copy(HERE / driver, fresh)
     fresh.rename(target / "driver.mjs")
+    return target
 
 
 def _npm(*arguments: str, cwd: Path) -> str:

@@ -61,6 +61,7 @@ USUAL = Release(
         "api": {
             "replicas": 2,
             "service": {"type": "NodePort"},
+            "settings": {"playground": True},
             "tenantEnvironments": {TENANTS[-1]: OTHER_ENVIRONMENT},
         },
         "environments": {
