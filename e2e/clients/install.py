@@ -50,7 +50,7 @@ def playground() -> Path:
 
 def _installed(locked: Path, name: str, finish: Callable[[Path], None] = lambda folder: None) -> Path:
     """The packages of a folder's lock file."""
-    files = [locked / "package.json", locked / "package-lock.json"]
+    files = [locked / "package-lock.json", locked / "package.json"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
     target = cache.directory() / "clients" / f"{name}-{digest[:16]}"
     with cache.lock(target.with_suffix(".lock")):
