@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
-from codesession_api import cors, errors, metrics, openapi
+from codesession_api import cors, errors, guard, metrics, openapi
 from codesession_api.auth import authenticator
 from codesession_api.errors import ApiError, bad_request, not_found, refusal
 from codesession_api.execution import Executor
@@ -24,6 +24,7 @@ from codesession_api.profile import as_expected
 from codesession_api.programmatic.programs import Programs
 from codesession_api.quotas import Quotas
 from codesession_api.routes import execute, files, health, mcp, playground, programmatic, sessions, upload
+from codesession_api.routes.sites import same_site
 from codesession_api.services import Services
 from codesession_api.settings import Settings
 from codesession_api.slots import Slots
@@ -59,8 +60,11 @@ def create_app(settings: Settings, sandboxes: Sandboxes, objects: Objects) -> Fa
         uploader=Uploader(settings, stored, quotas),
         slots=Slots(settings.concurrent_runs, settings.principal_runs),
     )
-    for module in (execute, programmatic, upload, files, sessions, health):
-        app.include_router(module.router, dependencies=[Depends(as_expected)])
+    # Code, files and sessions are had without credentials there, by whatever page the person looks at.
+    guards = [Depends(same_site)] if guard.personal(settings) else []
+    for module in (execute, programmatic, upload, files, sessions):
+        app.include_router(module.router, dependencies=[*guards, Depends(as_expected)])
+    app.include_router(health.router, dependencies=[Depends(as_expected)])
     if settings.mcp:
         app.state.mcp = Front(app.state.services)
         app.include_router(mcp.router)

@@ -56,13 +56,17 @@ class Operation:
 
 
 _JSON = "application/json"
-_EXEC = Operation({200: ExecAnswer}, (400, 401, 409, 415, 422, 429, 503), (_JSON, ExecRequest), told=True)
-_PROGRAM = Operation(
-    {200: ProgrammaticAnswer}, (400, 401, 404, 409, 415, 422, 429, 503), (_JSON, ProgrammaticRequest)
+_EXEC = Operation(
+    {200: ExecAnswer}, (400, 401, 403, 409, 415, 422, 429, 503), (_JSON, ExecRequest), told=True
 )
-_CANCEL = Operation({200: Cancelled, 202: Cancelled}, (400, 401, 409, 415, 422, 503), (_JSON, CancelRequest))
+_PROGRAM = Operation(
+    {200: ProgrammaticAnswer}, (400, 401, 403, 404, 409, 415, 422, 429, 503), (_JSON, ProgrammaticRequest)
+)
+_CANCEL = Operation(
+    {200: Cancelled, 202: Cancelled}, (400, 401, 403, 409, 415, 422, 503), (_JSON, CancelRequest)
+)
 _FORM = ("multipart/form-data", schemas.UploadForm)
-_REFUSALS = (400, 401, 404, 409, 503)
+_REFUSALS = (400, 401, 403, 404, 409, 503)
 _DELETE = Operation({200: schemas.Deleted}, _REFUSALS)
 _DOWNLOAD = Operation(
     {200: _BYTES, 206: _BYTES, 304: {"description": "If-None-Match names it."}}, (*_REFUSALS, 416)
@@ -75,8 +79,8 @@ OPERATIONS = {
     "post /run/exec": _EXEC,
     "post /exec/programmatic": _PROGRAM,
     "post /exec/programmatic/cancel": _CANCEL,
-    "post /upload": Operation({200: schemas.Uploaded}, (400, 401, 409, 413, 415, 503), _FORM),
-    "post /upload/batch": Operation({200: schemas.BatchUploaded}, (400, 401, 409, 413, 415, 503), _FORM),
+    "post /upload": Operation({200: schemas.Uploaded}, (400, 401, 403, 409, 413, 415, 503), _FORM),
+    "post /upload/batch": Operation({200: schemas.BatchUploaded}, (400, 401, 403, 409, 413, 415, 503), _FORM),
     "get /files/{session_id}": Operation({200: schemas.Listing}, _REFUSALS),
     "get /download/{session_id}/{file_id}": _DOWNLOAD,
     "head /download/{session_id}/{file_id}": _HEAD,

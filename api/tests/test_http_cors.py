@@ -71,3 +71,27 @@ async def test_another_page_is_answered_and_may_not_read_it(tmp_path: Path) -> N
     async with serving(tmp_path, cors_origins=PAGE) as api:
         response = await api.client.post("/exec", json=BODY, headers={"Origin": "https://evil.example"})
         assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": PAGE},
+        {"Origin": "null"},
+        # Its name was made to lead here, so that the browser lets it read the answer.
+        {"Origin": "http://evil.example:8000", "Host": "evil.example:8000"},
+        {"Host": "evil.example:8000"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/exec", "/exec/programmatic", "/upload", "/sessions", "/mcp"])
+async def test_a_page_of_another_site_runs_nothing_where_nobody_is_asked_for_credentials(
+    tmp_path: Path, path: str, headers: dict[str, str]
+) -> None:
+    async with serving(tmp_path, auth="none", host="127.0.0.1") as api:
+        plain = {"Content-Type": "text/plain", **headers}  # which no browser asks about first
+        content = '{"lang": "py", "code": "print(1)"}'
+        method = "GET" if path == "/sessions" else "POST"
+        refused = await api.client.request(method, path, content=content, headers=plain)
+        assert (refused.status_code, refused.json()["error"]) == (403, "forbidden")
+        assert not api.sandboxes.claims
+        assert (await api.client.get("/livez", headers=headers)).status_code == 200

@@ -120,8 +120,8 @@ def succeed(server: Any) -> set[str]:
     server.client.delete(f"/sessions/{session}/objects/{file['id']}{QUERY}")
     server.client.delete(f"/files/{uploaded['storage_session_id']}/{uploaded['id']}{QUERY}")
     server.client.delete(f"/sessions/{session}{QUERY}")
-    for path in ("/livez", "/readyz", "/health"):
-        server.client.get(path + QUERY)
+    for path in ("/livez", "/readyz", "/health", "/sessions"):
+        server.client.get(path + QUERY, headers={"Origin": server.url})
     return {session, file["id"], *uploaded.values()} - {"canary-name.csv"}
 
 
@@ -159,6 +159,7 @@ def fail(server: Any) -> None:
         client.request(method, path)
     wrong = {"Authorization": "Bearer canary-bearer"}, {"X-API-Key": "canary-wrong"}
     basic = base64.b64encode(b"canary-user:canary-password").decode()
+    client.get("/sessions", headers=wrong[0])
     for headers in (
         *wrong,
         {"Authorization": f"Basic {basic}"},

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import mcp_types as types
 from pydantic import BaseModel, ConfigDict, Field
 
-from codesession_api import names, wire
+from codesession_api import guard, names, wire
 from codesession_api.concurrency import closing
 from codesession_api.errors import ObjectMissing, TooLarge, bad_request, not_found
 from codesession_api.execution import Watch
 from codesession_api.files import StoredFile
-from codesession_api.mcp import guard, results
+from codesession_api.mcp import results
 from codesession_api.mcp.calls import Call, Calls
 from codesession_api.mcp.history import KEPT, Execution, History
 from codesession_api.ports import Principal, Stream

@@ -23,7 +23,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from codesession_api.auth import PATH_KEY
-from codesession_api.errors import ApiError
 from codesession_api.mcp import server
 from codesession_api.mcp.calls import Calls
 from codesession_api.mcp.server import PRINCIPAL, SESSION_HEADER, SLOT
@@ -163,7 +162,3 @@ def _peek(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return message if isinstance(message, dict) else {}
-
-
-def other_site() -> ApiError:
-    return ApiError(403, "forbidden", "Web pages of other sites may not use this server.")

@@ -6,17 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from codesession_api.auth.principals import narrowed
-from codesession_api.mcp import guard
 from codesession_api.mcp.server import SESSION_HEADER
-from codesession_api.mcp.transports import MESSAGES, Front, other_site
+from codesession_api.mcp.transports import MESSAGES, Front
 from codesession_api.ports import Principal
 from codesession_api.routes.execute import body, slot
+from codesession_api.routes.sites import same_site
 from codesession_api.services import By, With
-
-
-async def same_site(request: Request, services: With) -> None:
-    if not guard.admits(services.settings, request.headers):
-        raise other_site()
 
 
 async def _front(request: Request) -> Front:

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 import codesession_api
+from codesession_api import guard
 from codesession_api.auth import PATH_KEY
 from codesession_api.errors import Unauthorized, not_found
-from codesession_api.mcp import guard
 from codesession_api.services import Services, With
 from codesession_api.settings import Settings
 

@@ -4,10 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from codesession_api import wire
+from codesession_api import guard, wire
 from codesession_api.errors import ApiError
-from codesession_api.mcp import guard
-from codesession_api.routes.mcp import same_site
+from codesession_api.routes.sites import same_site
 from codesession_api.services import By, With
 
 router = APIRouter()

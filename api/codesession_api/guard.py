@@ -1,4 +1,5 @@
-"""Which web pages may speak to the MCP server. The SDK's own check knows fixed hosts alone, and those of an
+"""Which web pages may speak to this server: to all of it where one person is asked for no credentials, and
+otherwise to MCP and the list of sessions. The MCP SDK's own check knows fixed hosts alone, and those of an
 ingress are not known here; so it is off, and this one stands before it.
 
 A page of another site shows itself by its `Origin`. A page whose name was made to lead here (DNS rebinding)

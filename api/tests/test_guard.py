@@ -1,11 +1,11 @@
-"""Which web pages may speak to the MCP server."""
+"""Which web pages may speak to this server."""
 
 from __future__ import annotations
 
 import pytest
 from starlette.datastructures import Headers
 
-from codesession_api.mcp.guard import admits
+from codesession_api.guard import admits
 from codesession_api.settings import load
 
 PERSONAL = {"auth": "none", "host": "127.0.0.1"}
