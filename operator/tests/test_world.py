@@ -56,7 +56,7 @@ def test_old_news_is_no_news(world: World, woken: list[Key]) -> None:
     assert woken == []
     kept = world.sessions.get(NAME)
     assert kept is not None
-    assert kept.spec.claim is not None
+    assert kept.claimed
 
 
 def test_words_of_an_earlier_object_come_too_late(world: World) -> None:
