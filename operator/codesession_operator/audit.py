@@ -1,7 +1,7 @@
 """Comparing the caches with the API server now and then.
 
-A watch that is listed anew does not tell what was deleted meanwhile (kopf keeps no cache to know it from). A
-watch that died tells nothing at all. Lists of bare metadata find both, without a write.
+A watch of kopf's that is listed anew does not tell what was deleted meanwhile (it keeps no cache to know it
+from). A watch that died tells nothing at all. Lists of bare metadata find both, without a write.
 """
 
 from __future__ import annotations
@@ -98,13 +98,10 @@ class Audit:
 
     async def compare(self) -> None:
         """Forget what is gone; see whether the caches hear of the rest within the grace."""
-        kinds = self._world.kinds
-        before = [(resource, obj) for resource in SELECTORS for obj in kinds[resource].cache.all()]
+        before = {resource: self._world.kinds[resource].cache.all() for resource in SELECTORS}
         listed = await self._listed()
-        for resource, obj in before:
-            if (resource, obj.name) not in listed and kinds[resource].cache.holds(obj):
-                logger.info("%s %s is gone, unheard", resource.kind, obj.name)
-                self._world.gone(resource, obj.name, obj.uid)
+        for resource, known in before.items():
+            self._world.forget(resource, known, {name for kind, name in listed if kind == resource})
         late = await self._late(listed, self._grace)
         if late:  # unless it was deleted before anybody heard of it
             now = await self._listed()

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 
 from codesession_crds.client import KubeClient
 from codesession_crds.errors import KubeError
+from codesession_crds.paths import Resource
 from codesession_operator import health
 from codesession_operator.audit import Audit
 from codesession_operator.clock import utc_now
 from codesession_operator.environments import EnvironmentReconciler
 from codesession_operator.executor import Executor, RefusedError
+from codesession_operator.listening import MANY, listen
 from codesession_operator.log import about
 from codesession_operator.metrics import Metrics
 from codesession_operator.namespace import NamespaceReconciler
@@ -74,6 +76,7 @@ class Operator:
             async with asyncio.TaskGroup() as tasks:
                 # Started before kopf, which at its end waits for all tasks that it did not find.
                 work = [tasks.create_task(self._sync())]
+                work += [tasks.create_task(self._listen(resource)) for resource in MANY]
                 work += [tasks.create_task(self._worker()) for _ in range(settings.workers)]
                 await asyncio.sleep(0)
                 await watch(
@@ -84,6 +87,12 @@ class Operator:
                 )
                 for task in work:
                     task.cancel()
+
+    async def _listen(self, resource: Resource) -> None:
+        settings = self._settings
+        await listen(
+            self._client, self._world, resource, settings.namespace, inactivity=settings.inactivity_seconds
+        )
 
     async def _sync(self) -> None:
         await self._audit.synced()

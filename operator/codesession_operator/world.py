@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,15 @@ class World:
         old = kind.cache.get(name)
         if kind.cache.remove(name, uid):
             kind.changed(old, None)
+
+    def forget(self, resource: Resource, before: Iterable[Any], listed: Container[str]) -> None:
+        """Of what was known before a list was asked for, that is gone which is not in it; unless it was heard
+        of since."""
+        kind = self.kinds[resource]
+        for obj in before:
+            if obj.name not in listed and kind.cache.holds(obj):
+                logger.info("%s %s is gone, unheard", resource.kind, obj.name)
+                self.gone(resource, obj.name, obj.uid)
 
     def is_guarded(self, environment: CodeEnvironment | None) -> bool:
         return (
