@@ -6,6 +6,7 @@ wrappers, which was most of the operator's work (docs/scale.md).
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import partial
 from typing import Any
@@ -21,10 +22,16 @@ _PAGE = 100
 
 
 async def listen(
-    client: KubeClient, world: World, resource: Resource, namespace: str, *, inactivity: float
+    client: KubeClient,
+    world: World,
+    resource: Resource,
+    namespace: str,
+    *,
+    inactivity: float,
+    listed: asyncio.Event,
 ) -> None:
-    """For ever: let the world hear of every object of that kind. Raises ApiStatusError for what waiting does
-    not cure.
+    """For ever: let the world hear of every object of that kind; `listed` is set once it knows all that there
+    were. Raises ApiStatusError for what waiting does not cure.
 
     A stream that is silent for `inactivity` seconds is opened anew.
     """
@@ -36,7 +43,9 @@ async def listen(
         if event.type == "DELETED":
             metadata = event.object["metadata"]
             world.gone(resource, metadata["name"], metadata["uid"])
-        elif event.type != "LISTED":
+        elif event.type == "LISTED":
+            listed.set()
+        else:
             world.heard(resource, event.object)
 
 

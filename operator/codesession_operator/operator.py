@@ -20,7 +20,7 @@ from codesession_operator.metrics import Metrics
 from codesession_operator.namespace import NamespaceReconciler
 from codesession_operator.sessions import SessionReconciler
 from codesession_operator.settings import OperatorSettings
-from codesession_operator.wiring import watch
+from codesession_operator.wiring import FEW, watch
 from codesession_operator.workqueue import Key, WorkQueue
 from codesession_operator.world import World
 
@@ -37,6 +37,7 @@ class Operator:
         self._settings = settings
         self._queue = WorkQueue()
         self._world = World(self._queue.add)
+        self._listed = {resource: asyncio.Event() for resource in MANY}
         self._synced = asyncio.Event()
         self._audit = Audit(
             client,
@@ -91,11 +92,19 @@ class Operator:
     async def _listen(self, resource: Resource) -> None:
         settings = self._settings
         await listen(
-            self._client, self._world, resource, settings.namespace, inactivity=settings.inactivity_seconds
+            self._client,
+            self._world,
+            resource,
+            settings.namespace,
+            inactivity=settings.inactivity_seconds,
+            listed=self._listed[resource],
         )
 
     async def _sync(self) -> None:
-        await self._audit.synced()
+        """What was listed is known; of what kopf lists, it does not say when that is done."""
+        for listed in self._listed.values():
+            await listed.wait()
+        await self._audit.synced(FEW)
         self._synced.set()
         logger.info("synced: %d sessions, %d pods", len(self._world.sessions), len(self._world.pods))
         await self._audit.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -50,7 +51,9 @@ def world() -> World:
 
 async def hear(api: Gap, world: World) -> list[str]:
     client: Any = api
-    await listen(client, world, CODE_SESSIONS, NAMESPACE, inactivity=60)
+    listed = asyncio.Event()
+    await listen(client, world, CODE_SESSIONS, NAMESPACE, inactivity=60, listed=listed)
+    assert listed.is_set()
     return sorted(one.name[0] for one in world.sessions.all())
 
 
