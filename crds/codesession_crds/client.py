@@ -18,7 +18,7 @@ from codesession_crds.connection import Connection
 from codesession_crds.errors import ApiStatusError, ApiUnreachableError
 from codesession_crds.paths import resource_of
 from codesession_crds.retry import retried
-from codesession_crds.watch import WatchEvent, events
+from codesession_crds.watch import Listing, WatchEvent, events
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
@@ -136,8 +136,9 @@ class KubeClient:
     async def pages(
         self, path: str, *, query: Mapping[str, str] | None = None, accept: str = JSON
     ) -> AsyncIterator[Listed]:
-        """The same in pieces, for those who need not hold all objects at once."""
-        page = dict(query or {}, limit=str(_PAGE))
+        """The same in pieces, for those who need not hold all objects at once; `limit` in the query says how
+        many a piece has."""
+        page = {"limit": str(_PAGE), **(query or {})}
         while True:
             answer = await self.request("GET", path, query=page, accept=accept)
             metadata = answer["metadata"]
@@ -148,11 +149,17 @@ class KubeClient:
             page["continue"] = metadata["continue"]
 
     def watch(
-        self, path: str, *, query: Mapping[str, str] | None = None, inactivity: float = 70.0
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        inactivity: float = 70.0,
+        listing: Listing | None = None,
     ) -> AsyncIterator[WatchEvent]:
-        """The objects below a path, then their changes, for ever: see `watch.events`."""
+        """The objects below a path, then their changes, for ever: see `watch.events`. With a `listing` of the
+        caller's own, those that it gives."""
         return events(
-            partial(self.list, path, query=query),
+            listing or partial(self.list, path, query=query),
             partial(self._open_watch, path, dict(query or {})),
             inactivity,
         )

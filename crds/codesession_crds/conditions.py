@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
@@ -65,6 +65,15 @@ class EnvironmentCondition(Condition):
     reason: Annotated[EnvironmentReason, Field(description="Why, from a closed list.")]
 
 
-def transition_time(old: Condition | None, status: str, now: datetime) -> datetime:
+class Held(Protocol):
+    """What is remembered of a condition."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def last_transition_time(self) -> datetime: ...
+
+
+def transition_time(old: Held | None, status: str, now: datetime) -> datetime:
     """When `status` came to hold: `now` only if the condition did not already have it."""
     return old.last_transition_time if old is not None and old.status == status else now

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,10 @@ def main() -> int:
             os.environ["KUBECONFIG"] = str(instance.cluster.kubeconfig)
             about = {**machine(), "operator_core": core, "other_cores": others}
             plan = Plan(options.sizes, options.volumes, options.idle, core)
-            steps = asyncio.run(measure(instance, plan))
-            about["load_average_after"] = load_average()
+            asyncio.run(measure(instance, plan, partial(_keep, options.output, about)))
     except (ClusterError, TimeoutError) as error:
         print(f"e2e.scale: {error or 'sessions do not become Ready'}", file=sys.stderr)
         return 1
-    _write(options.output, steps, about)
-    print(report.table(steps))
     return 0
 
 
@@ -60,9 +58,11 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
-def _write(output: Path, steps: Sequence[report.Step], about: Mapping[str, Any]) -> None:
+def _keep(output: Path, about: Mapping[str, Any], steps: Sequence[report.Step]) -> None:
+    document = report.as_json(steps, {**about, "load_average_after": load_average()})
     output.parent.mkdir(exist_ok=True)
-    output.write_text(json.dumps(report.as_json(steps, about), indent=1) + "\n")
+    output.write_text(json.dumps(document, indent=1) + "\n")
+    print(report.table(steps), flush=True)
 
 
 if __name__ == "__main__":

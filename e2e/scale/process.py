@@ -26,6 +26,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
+def busy_seconds() -> float:
+    """What all processors of the machine have worked since it began, the kernel's own work included."""
+    first, _, _ = Path("/proc/stat").read_text().partition("\n")
+    user, nice, system, _idle, _waiting, *interrupts = (int(word) for word in first.split()[1:8])
+    return (user + nice + system + sum(interrupts)) / _TICK
+
+
 def rss_mb(pid: int) -> dict[str, float]:
     """`now` and `peak`, in units of 1,000,000 bytes."""
     status = Path(f"/proc/{pid}/status").read_text()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from e2e.cluster.instance import Instance
 from e2e.cluster.progress import say
 from e2e.scale import plane
 from e2e.scale.load import Load, make_environment, make_volumes
-from e2e.scale.process import Operator, cpu_seconds, rss_mb
+from e2e.scale.process import Operator, busy_seconds, cpu_seconds, rss_mb
 from e2e.scale.report import CLAIM, EMPTY_DIR, Step
 from e2e.scale.writes import Writes
 
@@ -35,7 +35,9 @@ class Plan:
     """The operator's."""
 
 
-async def measure(instance: Instance, plan: Plan) -> list[Step]:
+async def measure(instance: Instance, plan: Plan, keep: Callable[[Sequence[Step]], None]) -> None:
+    """`keep` is called after each step with all that were measured: the next may take long, or fail."""
+    steps: list[Step] = []
     operator = Operator(plane.kubeconfig(instance, "operator"), plan.core)
     try:
         async with (
@@ -46,14 +48,16 @@ async def measure(instance: Instance, plan: Plan) -> list[Step]:
             await operator.start()
             bench = _Bench(instance, operator, Load(client), plan.idle)
             watching = asyncio.create_task(bench.load.watch())
-            steps = [await bench.step(size, EMPTY_DIR) for size in plan.sizes]
+            for size in plan.sizes:
+                steps.append(await bench.step(size, EMPTY_DIR))
+                keep(steps)
             if plan.volumes:
                 await make_volumes(admin, plan.volumes)
                 await make_environment(admin, CLAIM.lower(), CLAIM)
                 plane.bind_volumes(instance)
                 steps.append(await bench.step(plan.sizes[-1] + plan.volumes, CLAIM))
+                keep(steps)
             watching.cancel()
-            return steps
     finally:
         await operator.stop()
 
@@ -116,4 +120,5 @@ class _Bench:
 
     def _cpu(self) -> dict[str, float]:
         pids = {"operator": self._operator.pid, "bench": os.getpid(), **plane.pids(self._instance)}
-        return {name: cpu_seconds(pid) for name, pid in pids.items()}
+        ours = {name: cpu_seconds(pid) for name, pid in pids.items()}
+        return ours | {"elsewhere": busy_seconds() - sum(ours.values())}

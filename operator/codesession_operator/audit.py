@@ -1,7 +1,7 @@
 """Comparing the caches with the API server now and then.
 
-A watch that is listed anew does not tell what was deleted meanwhile (kopf keeps no cache to know it from). A
-watch that died tells nothing at all. Lists of bare metadata find both, without a write.
+A watch of kopf's that is listed anew does not tell what was deleted meanwhile (it keeps no cache to know it
+from). A watch that died tells nothing at all. Lists of bare metadata find both, without a write.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from codesession_crds import labels
 from codesession_crds.client import METADATA_ONLY, KubeClient
@@ -81,9 +81,9 @@ class Audit:
                 await asyncio.sleep(_BACKOFF.delay(attempt))
                 attempt += 1
 
-    async def synced(self) -> None:
-        """Returns once the caches know everything that there is."""
-        while not await self._settled():
+    async def synced(self, resources: Collection[Resource]) -> None:
+        """Returns once the caches know everything that there is of these kinds."""
+        while not await self._settled(resources):
             logger.info("waiting for watches to tell what there is")
         self._last = time.monotonic()
 
@@ -98,24 +98,21 @@ class Audit:
 
     async def compare(self) -> None:
         """Forget what is gone; see whether the caches hear of the rest within the grace."""
-        kinds = self._world.kinds
-        before = [(resource, obj) for resource in SELECTORS for obj in kinds[resource].cache.all()]
-        listed = await self._listed()
-        for resource, obj in before:
-            if (resource, obj.name) not in listed and kinds[resource].cache.holds(obj):
-                logger.info("%s %s is gone, unheard", resource.kind, obj.name)
-                self._world.gone(resource, obj.name, obj.uid)
+        before = {resource: self._world.kinds[resource].cache.all() for resource in SELECTORS}
+        listed = await self._listed(SELECTORS)
+        for resource, known in before.items():
+            self._world.forget(resource, known, {name for kind, name in listed if kind == resource})
         late = await self._late(listed, self._grace)
         if late:  # unless it was deleted before anybody heard of it
-            now = await self._listed()
+            now = await self._listed(SELECTORS)
             late = self._unheard({key: version for key, version in late.items() if key in now})
         if late:
             logger.error("watches are behind by %d objects", len(late))
         self._behind, self._last = bool(late), time.monotonic()
 
-    async def _settled(self) -> bool:
+    async def _settled(self, resources: Collection[Resource]) -> bool:
         try:
-            return not await self._late(await self._listed(), _SYNC_SECONDS)
+            return not await self._late(await self._listed(resources), _SYNC_SECONDS)
         except KubeError as error:
             logger.warning("cannot list: %s", error)
             await asyncio.sleep(_SYNC_SECONDS)
@@ -138,9 +135,10 @@ class Audit:
             if not kinds[resource].cache.knows(name, version)
         }
 
-    async def _listed(self) -> Versions:
+    async def _listed(self, resources: Collection[Resource]) -> Versions:
         found: Versions = {}
-        for resource, selector in SELECTORS.items():
+        for resource in resources:
+            selector = SELECTORS[resource]
             query = {} if selector is None else {"labelSelector": selector}
             path = resource.path(self._namespace)
             async for page, _ in self._client.pages(path, query=query, accept=METADATA_ONLY):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Generic, Protocol, TypeVar
 
-from codesession_crds.session import CodeSession
 from codesession_operator.room import lacks_room
+from codesession_operator.views import SessionView
 
 
 class _Versioned(Protocol):
@@ -71,7 +71,7 @@ class Cache(Generic[V]):
         return len(self._objects)
 
 
-class SessionCache(Cache[CodeSession]):
+class SessionCache(Cache[SessionView]):
     """Sessions, also by environment: all, those that wait for an owner, and owned ones that wait for room."""
 
     def __init__(self) -> None:
@@ -80,17 +80,17 @@ class SessionCache(Cache[CodeSession]):
         self._warm: defaultdict[str, set[str]] = defaultdict(set)
         self._cramped: defaultdict[str, set[str]] = defaultdict(set)
 
-    def put(self, obj: CodeSession) -> bool:
+    def put(self, obj: SessionView) -> bool:
         old = self.get(obj.name)
         news = super().put(obj)
         if news:
             if old is not None:
                 self._forget(old)
-            self._names[obj.spec.environment_ref.name].add(obj.name)
-            if obj.spec.claim is None:
-                self._warm[obj.spec.environment_ref.name].add(obj.name)
+            self._names[obj.environment].add(obj.name)
+            if not obj.claimed:
+                self._warm[obj.environment].add(obj.name)
             elif lacks_room(obj):
-                self._cramped[obj.spec.environment_ref.name].add(obj.name)
+                self._cramped[obj.environment].add(obj.name)
         return news
 
     def remove(self, name: str, uid: str) -> bool:
@@ -103,7 +103,7 @@ class SessionCache(Cache[CodeSession]):
     def names(self, environment: str) -> list[str]:
         return list(self._names[environment])
 
-    def warm(self, environment: str) -> list[CodeSession]:
+    def warm(self, environment: str) -> list[SessionView]:
         """Unclaimed and not being deleted."""
         waiting = (self.get(name) for name in self._warm[environment])
         return [session for session in waiting if session is not None and not session.deleting]
@@ -115,8 +115,8 @@ class SessionCache(Cache[CodeSession]):
         """Whether an owner waits for room."""
         return bool(self._cramped[environment])
 
-    def _forget(self, session: CodeSession) -> None:
-        environment = session.spec.environment_ref.name
+    def _forget(self, session: SessionView) -> None:
+        environment = session.environment
         self._names[environment].discard(session.name)
         self._warm[environment].discard(session.name)
         self._cramped[environment].discard(session.name)

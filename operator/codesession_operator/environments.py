@@ -95,8 +95,8 @@ class EnvironmentReconciler:
         refill, per_minute = self._refills[environment.name], environment.spec.warm_pool.max_refill_per_minute
         waiting = self._waiting(environment)
         for one in waiting:
-            if one.ready and one.session.metadata.creation_timestamp is not None:
-                refill.note_ready(one.session.metadata.creation_timestamp)
+            if one.ready and one.session.created_at is not None:
+                refill.note_ready(one.session.created_at)
         refill.note_missing(environment.spec.warm_pool.replicas - len(waiting), self._clock())
         allowance = refill.allowance(per_minute, self._clock())
         yields = self._world.sessions.cramped(environment.name)
@@ -116,8 +116,8 @@ class EnvironmentReconciler:
         current = template(environment) if sessions else ""
         for session in sessions:
             pod = self._world.pods.get(session.name)
-            ready = session.ready is not None and session.ready.status == "True"
-            found.append(Waiting(session, ready, stale=pod is not None and pod.template != current))
+            stale = pod is not None and pod.template != current
+            found.append(Waiting(session, session.is_ready, stale=stale))
         return found
 
     def _unclaimed(self, environment: CodeEnvironment) -> Object:

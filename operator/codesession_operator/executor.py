@@ -11,9 +11,9 @@ from codesession_crds.errors import ApiStatusError, KubeError
 from codesession_crds.model import API_VERSION, rfc3339
 from codesession_crds.names import new_id
 from codesession_crds.paths import EVENTS, Resource, resource_of
-from codesession_crds.session import CodeSession
 from codesession_operator.actions import Deletion, Notice
 from codesession_operator.clock import Clock
+from codesession_operator.views import SessionView
 from codesession_operator.world import World
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Executor:
         return True
 
     async def write_status(
-        self, resource: Resource, of: CodeSession | CodeEnvironment, status: Object
+        self, resource: Resource, of: SessionView | CodeEnvironment, status: Object
     ) -> None:
         """Nobody else writes it, so a merge patch says all; None removes a field. Not into another object of
         that name."""
@@ -115,7 +115,7 @@ class Executor:
             raise
         self._world.heard(resource, answer)
 
-    async def tell(self, about: CodeSession | CodeEnvironment, notice: Notice) -> None:
+    async def tell(self, about: SessionView | CodeEnvironment, notice: Notice) -> None:
         """A Kubernetes Event; if it cannot be written, work goes on without."""
         now = rfc3339(self._clock())
         event = {

@@ -94,10 +94,7 @@ class Metrics:
         return _gauge("objects", "Objects known of, by kind.", counts, "resource")
 
     def _sessions(self) -> Iterator[Metric]:
-        phases = Tally(
-            (session.spec.environment_ref.name, session.status.phase.value)
-            for session in self._world.sessions.all()
-        )
+        phases = Tally((session.environment, session.phase.value) for session in self._world.sessions.all())
         yield _gauge("sessions", "Sessions by environment and phase.", phases, "environment", "phase")
 
     def _pools(self) -> Iterator[Metric]:
@@ -105,7 +102,7 @@ class Metrics:
         for environment in self._world.environments.all():
             wanted[environment.name,] = environment.spec.warm_pool.replicas
             waiting = self._world.sessions.warm(environment.name)
-            ready = sum(one.ready is not None and one.ready.status == "True" for one in waiting)
+            ready = sum(one.is_ready for one in waiting)
             depth[environment.name, "ready"] = ready
             depth[environment.name, "starting"] = len(waiting) - ready
         yield _gauge("pool_wanted", "Warm sessions that an environment asks for.", wanted, "environment")

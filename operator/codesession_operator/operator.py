@@ -8,17 +8,19 @@ from collections.abc import Awaitable, Callable
 
 from codesession_crds.client import KubeClient
 from codesession_crds.errors import KubeError
+from codesession_crds.paths import Resource
 from codesession_operator import health
 from codesession_operator.audit import Audit
 from codesession_operator.clock import utc_now
 from codesession_operator.environments import EnvironmentReconciler
 from codesession_operator.executor import Executor, RefusedError
+from codesession_operator.listening import MANY, listen
 from codesession_operator.log import about
 from codesession_operator.metrics import Metrics
 from codesession_operator.namespace import NamespaceReconciler
 from codesession_operator.sessions import SessionReconciler
 from codesession_operator.settings import OperatorSettings
-from codesession_operator.wiring import watch
+from codesession_operator.wiring import FEW, watch
 from codesession_operator.workqueue import Key, WorkQueue
 from codesession_operator.world import World
 
@@ -35,6 +37,7 @@ class Operator:
         self._settings = settings
         self._queue = WorkQueue()
         self._world = World(self._queue.add)
+        self._listed = {resource: asyncio.Event() for resource in MANY}
         self._synced = asyncio.Event()
         self._audit = Audit(
             client,
@@ -74,6 +77,7 @@ class Operator:
             async with asyncio.TaskGroup() as tasks:
                 # Started before kopf, which at its end waits for all tasks that it did not find.
                 work = [tasks.create_task(self._sync())]
+                work += [tasks.create_task(self._listen(resource)) for resource in MANY]
                 work += [tasks.create_task(self._worker()) for _ in range(settings.workers)]
                 await asyncio.sleep(0)
                 await watch(
@@ -85,8 +89,22 @@ class Operator:
                 for task in work:
                     task.cancel()
 
+    async def _listen(self, resource: Resource) -> None:
+        settings = self._settings
+        await listen(
+            self._client,
+            self._world,
+            resource,
+            settings.namespace,
+            inactivity=settings.inactivity_seconds,
+            listed=self._listed[resource],
+        )
+
     async def _sync(self) -> None:
-        await self._audit.synced()
+        """What was listed is known; of what kopf lists, it does not say when that is done."""
+        for listed in self._listed.values():
+            await listed.wait()
+        await self._audit.synced(FEW)
         self._synced.set()
         logger.info("synced: %d sessions, %d pods", len(self._world.sessions), len(self._world.pods))
         await self._audit.run()

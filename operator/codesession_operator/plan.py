@@ -13,11 +13,11 @@ from typing import Any
 from codesession_crds.conditions import SessionCondition, SessionReason, transition_time
 from codesession_crds.environment import CodeEnvironment
 from codesession_crds.paths import CODE_SESSIONS, PODS
-from codesession_crds.session import CodeSession, OperatingMode, Phase, SessionStatus
+from codesession_crds.session import Phase, SessionStatus
 from codesession_operator.actions import NOTHING, Actions, Deletion, Notice
 from codesession_operator.builders.pod import pod as build_pod
 from codesession_operator.builders.workspace import volume_claim
-from codesession_operator.views import PodView, Seen
+from codesession_operator.views import PodView, Seen, SessionView
 
 ORPHAN_SECONDS = 30
 """How long an unclaimed session may wait for its environment to appear."""
@@ -43,7 +43,7 @@ class Refusal:
 class Observed:
     """A session and all that bears on it."""
 
-    session: CodeSession
+    session: SessionView
     environment: CodeEnvironment | None
     guarded: bool
     """The environment's policy and limits are in place."""
@@ -74,7 +74,7 @@ def plan(seen: Observed, now: datetime, max_restarts: int) -> Actions:
         return NOTHING if forced_in is None else Actions(requeue_after=forced_in)
     if session.expired(now):
         return _end(session, SessionReason.EXPIRED, "its shutdownTime has come")
-    if session.spec.claim is None and (spoilt := _spoilt(seen, now)):
+    if not session.claimed and (spoilt := _spoilt(seen, now)):
         return _end(session, *spoilt)
     step = _step(_without_strangers(seen), now, max_restarts)
     status = _status(session, step, seen.volume, now)
@@ -88,7 +88,7 @@ def plan(seen: Observed, now: datetime, max_restarts: int) -> Actions:
     )
 
 
-def _end(session: CodeSession, reason: SessionReason, message: str) -> Actions:
+def _end(session: SessionView, reason: SessionReason, message: str) -> Actions:
     """Delete it as it was seen: one that was claimed or prolonged meanwhile stays."""
     deletion = Deletion(CODE_SESSIONS, session.name, session.uid, session.version)
     return Actions(delete=(deletion,), notice=Notice(reason, message, warning=reason in _GONE))
@@ -96,9 +96,9 @@ def _end(session: CodeSession, reason: SessionReason, message: str) -> Actions:
 
 def _spoilt(seen: Observed, now: datetime) -> tuple[SessionReason, str] | None:
     """Why an unclaimed session is of no more use: a fresh one is as good."""
-    pod, recorded = seen.pod, seen.session.status.pod_uid
+    pod, recorded = seen.pod, seen.session.pod_uid
     if seen.environment is None:
-        created = seen.session.metadata.creation_timestamp
+        created = seen.session.created_at
         if created is None or now - created < timedelta(seconds=ORPHAN_SECONDS):
             return None
         return SessionReason.ENVIRONMENT_MISSING, "its environment does not exist"
@@ -120,14 +120,14 @@ def _without_strangers(seen: Observed) -> Observed:
 
 
 def _step(seen: Observed, now: datetime, max_restarts: int) -> _Step:
-    status = seen.session.status
-    if seen.session.spec.operating_mode is OperatingMode.SUSPENDED:
+    if seen.session.suspended:
         return _stopped(seen, Phase.SUSPENDED, SessionReason.SUSPENDED, "suspended; the workspace is kept")
     if seen.environment is None:
-        wait = float(ORPHAN_SECONDS) if seen.session.spec.claim is None else None
-        missing = f"there is no environment {seen.session.spec.environment_ref.name}"
+        wait = None if seen.session.claimed else float(ORPHAN_SECONDS)
+        missing = f"there is no environment {seen.session.environment}"
         return _stopped(seen, Phase.PENDING, SessionReason.ENVIRONMENT_MISSING, missing, wait)
-    if status.pod_uid is not None and _is_lost(seen.pod, status.pod_uid):
+    recorded = seen.session.pod_uid
+    if recorded is not None and _is_lost(seen.pod, recorded):
         return _lost(seen)
     if seen.pod is None:
         return _start(seen, seen.environment, now, max_restarts)
@@ -143,7 +143,7 @@ def _stopped(
 ) -> _Step:
     pod = seen.pod if seen.pod is not None and not seen.pod.deleting else None
     delete = () if pod is None else (Deletion(PODS, pod.name, pod.uid),)
-    restarts = seen.session.status.restart_count
+    restarts = seen.session.restart_count
     return _Step(phase, reason, message, pod=pod, restarts=restarts, delete=delete, wait=wait)
 
 
@@ -153,7 +153,7 @@ def _is_lost(pod: PodView | None, recorded: str) -> bool:
 
 def _lost(seen: Observed) -> _Step:
     """The pod of which the status speaks is no more; say so before there is another."""
-    restarts, old = seen.session.status.restart_count + 1, seen.session.ready
+    restarts, old = seen.session.restart_count + 1, seen.session.ready
     if old is not None and old.reason is SessionReason.POD_FAILED:
         return _Step(Phase.PENDING, old.reason, old.message, restarts=restarts)
     if seen.pod is not None and seen.pod.finished_at is not None:
@@ -165,7 +165,7 @@ def _lost(seen: Observed) -> _Step:
 
 
 def _start(seen: Observed, environment: CodeEnvironment, now: datetime, max_restarts: int) -> _Step:
-    session, restarts = seen.session, seen.session.status.restart_count
+    session, restarts = seen.session, seen.session.restart_count
     if restarts > max_restarts:
         lost = _unchanged(seen, "")
         return replace(lost, phase=Phase.FAILED, message=f"given up: {lost.message}")
@@ -189,7 +189,7 @@ def _missing_volume(seen: Observed, environment: CodeEnvironment) -> tuple[dict[
 
 def _failed(seen: Observed, pod: PodView, finished: datetime, now: datetime, max_restarts: int) -> _Step:
     """Replace it after a while that doubles; until then it is there to be looked at."""
-    restarts = seen.session.status.restart_count
+    restarts = seen.session.restart_count
     failed = _Step(Phase.PENDING, SessionReason.POD_FAILED, pod.message, pod=pod, restarts=restarts)
     if restarts >= max_restarts:
         return replace(failed, phase=Phase.FAILED, message=f"given up: {pod.message}")
@@ -204,7 +204,7 @@ def _backoff(restarts: int) -> float:
 
 
 def _alive(seen: Observed, pod: PodView, environment: CodeEnvironment) -> _Step:
-    restarts = seen.session.status.restart_count
+    restarts = seen.session.restart_count
     if pod.ready:
         return _Step(Phase.READY, SessionReason.READY, "", pod=pod, restarts=restarts)
     step = _Step(Phase.PENDING, pod.trouble, pod.message, restarts=restarts)
@@ -215,24 +215,25 @@ def _alive(seen: Observed, pod: PodView, environment: CodeEnvironment) -> _Step:
 
 def _unchanged(seen: Observed, message: str) -> _Step:
     """Not ready yet; why the last pod went stays said until there is news."""
-    old, restarts = seen.session.ready, seen.session.status.restart_count
+    old, restarts = seen.session.ready, seen.session.restart_count
     if old is not None and old.reason in _GONE:
         return _Step(Phase.PENDING, old.reason, old.message, restarts=restarts)
     return _Step(Phase.PENDING, SessionReason.POD_PENDING, message, restarts=restarts)
 
 
-def _status(session: CodeSession, step: _Step, volume: Seen | None, now: datetime) -> dict[str, Any] | None:
+def _status(session: SessionView, step: _Step, volume: Seen | None, now: datetime) -> dict[str, Any] | None:
     """The new status, or None if it says nothing new. Wording and generation alone are no news: a status is
     written when something changes, not when the API prolongs a session."""
-    old, condition = session.status, session.ready
+    condition = session.ready
     holds = "True" if step.phase is Phase.READY else "False"
     pod_name, pod_uid = (step.pod.name, step.pod.uid) if step.pod is not None else (None, None)
     pvc_name = None if volume is None else volume.name
-    before = (old.phase, old.pod_uid, old.pvc_name, old.restart_count, condition and condition.reason)
+    old_reason = condition and condition.reason
+    before = (session.phase, session.pod_uid, session.pvc_name, session.restart_count, old_reason)
     if before == (step.phase, pod_uid, pvc_name, step.restarts, step.reason):
         return None
     new = SessionStatus(
-        observed_generation=session.metadata.generation,
+        observed_generation=session.generation,
         phase=step.phase,
         pod_name=pod_name,
         pod_uid=pod_uid,
@@ -244,14 +245,14 @@ def _status(session: CodeSession, step: _Step, volume: Seen | None, now: datetim
                 reason=step.reason,
                 message=step.message,
                 last_transition_time=transition_time(condition, holds, now),
-                observed_generation=session.metadata.generation,
+                observed_generation=session.generation,
             )
         ],
     )
     return new.model_dump(mode="json", by_alias=True)
 
 
-def _notice(session: CodeSession, step: _Step) -> Notice | None:
+def _notice(session: SessionView, step: _Step) -> Notice | None:
     old, given_up = session.ready, step.phase is Phase.FAILED
     if step.reason in _QUIET or (old is not None and old.reason is step.reason and not given_up):
         return None
@@ -265,8 +266,8 @@ def seconds_until_forced(pod: PodView | None, now: datetime) -> float | None:
     return (pod.gone_by - now).total_seconds() + FORCE_SECONDS
 
 
-def _seconds_left(session: CodeSession, now: datetime) -> float | None:
-    end = session.spec.shutdown_time
+def _seconds_left(session: SessionView, now: datetime) -> float | None:
+    end = session.shutdown_time
     return None if end is None else (end - now).total_seconds()
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from codesession_crds.environment import CodeEnvironment
-from codesession_crds.session import CodeSession
 from codesession_operator.room import lacks_room
+from codesession_operator.views import SessionView
 
 _MINUTE = timedelta(minutes=1)
 _LONGEST_PAUSE = 300.0
@@ -22,7 +22,7 @@ sandbox that was claimed has its first run."""
 class Waiting:
     """An unclaimed session."""
 
-    session: CodeSession
+    session: SessionView
     ready: bool
     stale: bool
     """Its pod was made by an earlier state of the environment."""
@@ -35,7 +35,7 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class PoolPlan:
     create: int = 0
-    delete: tuple[CodeSession, ...] = ()
+    delete: tuple[SessionView, ...] = ()
 
 
 def plan_pool(

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from datetime import UTC, datetime
 
 from codesession_crds.conditions import SessionReason
-from codesession_crds.session import CodeSession
+from codesession_operator.views import SessionView
 
 _NO_ROOM = ("Insufficient ", "Too many pods")
 """What the scheduler says of nodes that would do, were they not full."""
@@ -19,7 +19,7 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _Rank = tuple[bool, datetime, str]
 
 
-def lacks_room(session: CodeSession) -> bool:
+def lacks_room(session: SessionView) -> bool:
     """Whether a quota or full nodes are why it has no running pod."""
     ready = session.ready
     if ready is None or ready.reason is not SessionReason.UNSCHEDULABLE:
@@ -34,9 +34,9 @@ class Lines:
         self._lines: dict[str, list[_Rank]] = {}
         self._places: dict[str, tuple[str, _Rank]] = {}
 
-    def join(self, session: CodeSession) -> None:
+    def join(self, session: SessionView) -> None:
         self.leave(session.name)
-        environment, rank = session.spec.environment_ref.name, _rank(session)
+        environment, rank = session.environment, _rank(session)
         self._places[session.name] = environment, rank
         insort(self._lines.setdefault(environment, []), rank)
 
@@ -49,9 +49,9 @@ class Lines:
         if not line:
             del self._lines[environment]
 
-    def is_turn_of(self, session: CodeSession) -> bool:
+    def is_turn_of(self, session: SessionView) -> bool:
         """Whether nobody is before it."""
-        line = self._lines.get(session.spec.environment_ref.name)
+        line = self._lines.get(session.environment)
         return line is None or _rank(session) <= line[0]
 
     def heads(self) -> list[str]:
@@ -65,5 +65,5 @@ class Lines:
         return len(self._places)
 
 
-def _rank(session: CodeSession) -> _Rank:
-    return session.spec.claim is None, session.metadata.creation_timestamp or _BEGINNING, session.name
+def _rank(session: SessionView) -> _Rank:
+    return not session.claimed, session.created_at or _BEGINNING, session.name

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 from codesession_crds.conditions import SessionReason
 from codesession_crds.paths import CODE_SESSIONS, PODS
-from codesession_crds.session import CodeSession
 from codesession_operator.actions import Actions
 from codesession_operator.clock import Clock
 from codesession_operator.executor import Executor, RefusedError
 from codesession_operator.orphans import Orphans
 from codesession_operator.plan import Observed, Refusal, plan
 from codesession_operator.room import Lines
+from codesession_operator.views import SessionView
 from codesession_operator.world import World, session_key
 
 _PASSES = 6
@@ -61,8 +61,8 @@ class SessionReconciler:
                 break
         return _CONFLICT_SECONDS
 
-    def _observed(self, session: CodeSession) -> Observed:
-        environment = self._world.environments.get(session.spec.environment_ref.name)
+    def _observed(self, session: SessionView) -> Observed:
+        environment = self._world.environments.get(session.environment)
         refusals = self._refusals.get(session.name)
         return Observed(
             session=session,
@@ -73,7 +73,7 @@ class SessionReconciler:
             refusal=refusals[-1] if refusals else None,
         )
 
-    async def _carry_out(self, session: CodeSession, actions: Actions) -> bool:
+    async def _carry_out(self, session: SessionView, actions: Actions) -> bool:
         """Whether it went as planned, or as the next plan will know."""
         if not await self._create(session, actions):
             return True
@@ -84,7 +84,7 @@ class SessionReconciler:
                 await self._ended(session, actions)
         return True
 
-    async def _create(self, session: CodeSession, actions: Actions) -> bool:
+    async def _create(self, session: SessionView, actions: Actions) -> bool:
         """Whether the API server would have it all."""
         starts = any(obj["kind"] == PODS.kind for obj in actions.create)
         if starts and not self._lines.is_turn_of(session):
@@ -100,19 +100,19 @@ class SessionReconciler:
             self._leave_line(session.name)
         return True
 
-    async def _ended(self, session: CodeSession, actions: Actions) -> None:
+    async def _ended(self, session: SessionView, actions: Actions) -> None:
         if actions.notice is not None:
             await self._executor.tell(session, actions.notice)
             if actions.notice.reason == SessionReason.POD_FAILED:
-                self._pool_failed(session.spec.environment_ref.name)
+                self._pool_failed(session.environment)
 
-    async def _report(self, session: CodeSession, actions: Actions) -> None:
+    async def _report(self, session: SessionView, actions: Actions) -> None:
         if actions.status is not None:
             await self._executor.write_status(CODE_SESSIONS, session, actions.status)
         if actions.notice is not None:
             await self._executor.tell(session, actions.notice)
 
-    def _refused(self, session: CodeSession, message: str, *, quota: bool) -> None:
+    def _refused(self, session: SessionView, message: str, *, quota: bool) -> None:
         refusals = self._refusals.setdefault(session.name, [])
         wait = _REFUSED_SECONDS[min(len(refusals), len(_REFUSED_SECONDS) - 1)]
         reason = SessionReason.POD_PENDING

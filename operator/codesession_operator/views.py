@@ -1,16 +1,20 @@
-"""What the operator remembers of pods, volume claims and policies: the few fields that decisions need.
+"""What the operator remembers of objects: the few fields that decisions need.
 
-Ten thousand sessions have twenty thousand of these; whole objects would be a hundred megabytes.
+Ten thousand sessions have twenty thousand of these; whole objects would be hundreds of megabytes. Names and
+UIDs are in several of them and in keys: interned, so that each is there once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from sys import intern
+from typing import Any, ClassVar
 
 from codesession_crds import labels
 from codesession_crds.conditions import SessionReason
+from codesession_crds.paths import CODE_SESSIONS
+from codesession_crds.session import CodeSession, OperatingMode, Phase
 
 Object = dict[str, Any]
 
@@ -33,6 +37,48 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadyView:
+    """A session's Ready condition."""
+
+    status: str
+    reason: SessionReason
+    message: str
+    last_transition_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A CodeSession: as the models have it, without the layers."""
+
+    kind: ClassVar = CODE_SESSIONS.kind
+
+    name: str
+    namespace: str | None
+    uid: str
+    version: str = field(compare=False)
+    generation: int
+    created_at: datetime | None
+    deleting: bool
+    environment: str
+    claimed: bool
+    suspended: bool
+    shutdown_time: datetime | None
+    phase: Phase
+    pod_uid: str | None
+    pvc_name: str | None
+    restart_count: int
+    ready: ReadyView | None
+
+    @property
+    def is_ready(self) -> bool:
+        return self.ready is not None and self.ready.status == "True"
+
+    def expired(self, now: datetime) -> bool:
+        """Whether its time is over."""
+        return self.shutdown_time is not None and now >= self.shutdown_time
+
+
+@dataclass(frozen=True, slots=True)
 class PodView(Seen):
     template: str
     ready: bool
@@ -51,13 +97,46 @@ class PolicyView(Seen):
     spec: Object
 
 
+def session_view(session: CodeSession) -> SessionView:
+    metadata, spec, status = session.metadata, session.spec, session.status
+    return SessionView(
+        name=intern(metadata.name),
+        namespace=_interned(metadata.namespace),
+        uid=intern(metadata.uid),
+        version=metadata.resource_version,
+        generation=metadata.generation,
+        created_at=metadata.creation_timestamp,
+        deleting=session.deleting,
+        environment=intern(spec.environment_ref.name),
+        claimed=spec.claim is not None,
+        suspended=spec.operating_mode is OperatingMode.SUSPENDED,
+        shutdown_time=spec.shutdown_time,
+        phase=status.phase,
+        pod_uid=_interned(status.pod_uid),
+        pvc_name=_interned(status.pvc_name),
+        restart_count=status.restart_count,
+        ready=_ready_view(session),
+    )
+
+
+def _ready_view(session: CodeSession) -> ReadyView | None:
+    ready = session.ready
+    if ready is None:
+        return None
+    return ReadyView(intern(ready.status), ready.reason, ready.message, ready.last_transition_time)
+
+
+def _interned(text: str | None) -> str | None:
+    return None if text is None else intern(text)
+
+
 def pod_view(obj: Object) -> PodView:
     status = obj.get("status", {})
     trouble, message = _trouble(status)
     gone_by = obj["metadata"].get("deletionTimestamp")
     return PodView(
         *_identity(obj),
-        template=obj["metadata"].get("labels", {}).get(labels.TEMPLATE, ""),
+        template=intern(obj["metadata"].get("labels", {}).get(labels.TEMPLATE, "")),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", [])),
         finished_at=_finished_at(obj, status),
         gone_by=None if gone_by is None else datetime.fromisoformat(gone_by),
@@ -79,7 +158,8 @@ def _identity(obj: Object) -> tuple[str, str, str, bool, str]:
     metadata = obj["metadata"]
     deleting = metadata.get("deletionTimestamp") is not None
     owners = [one["uid"] for one in metadata.get("ownerReferences", []) if one.get("controller")]
-    return metadata["name"], metadata["uid"], metadata["resourceVersion"], deleting, "".join(owners)
+    name, uid, owner = intern(metadata["name"]), intern(metadata["uid"]), intern("".join(owners))
+    return name, uid, metadata["resourceVersion"], deleting, owner
 
 
 def _containers(status: Object) -> list[Object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,10 @@ from codesession_operator.views import (
     PodView,
     PolicyView,
     Seen,
+    SessionView,
     pod_view,
     policy_view,
+    session_view,
     volume_view,
 )
 from codesession_operator.workqueue import Key
@@ -42,6 +44,10 @@ def session_key(name: str) -> Key:
 
 def environment_key(name: str) -> Key:
     return Key("environment", name)
+
+
+def _session(obj: Object) -> SessionView:
+    return session_view(CodeSession.model_validate(obj))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,7 @@ class World:
         self.last_heard: dict[Resource, float] = {}
         """When the watch of a kind told something last, in seconds of the monotonic clock."""
         self.kinds = {
-            CODE_SESSIONS: _Kind(self.sessions, CodeSession.model_validate, self._session_changed),
+            CODE_SESSIONS: _Kind(self.sessions, _session, self._session_changed),
             CODE_ENVIRONMENTS: _Kind(
                 self.environments, CodeEnvironment.model_validate, self._environment_changed
             ),
@@ -98,19 +104,28 @@ class World:
         if kind.cache.remove(name, uid):
             kind.changed(old, None)
 
+    def forget(self, resource: Resource, before: Iterable[Any], listed: Container[str]) -> None:
+        """Of what was known before a list was asked for, that is gone which is not in it; unless it was heard
+        of since."""
+        kind = self.kinds[resource]
+        for obj in before:
+            if obj.name not in listed and kind.cache.holds(obj):
+                logger.info("%s %s is gone, unheard", resource.kind, obj.name)
+                self.gone(resource, obj.name, obj.uid)
+
     def is_guarded(self, environment: CodeEnvironment | None) -> bool:
         return (
             environment is not None and self.guarded.get(environment.name) == environment.metadata.generation
         )
 
-    def _session_changed(self, old: CodeSession | None, new: CodeSession | None) -> None:
+    def _session_changed(self, old: SessionView | None, new: SessionView | None) -> None:
         for session in (old, new):
             if session is not None:
                 self.wake(session_key(session.name))
-        if old is None or new is None or old.spec.claim is None or lacks_room(old) != lacks_room(new):
+        if old is None or new is None or not old.claimed or lacks_room(old) != lacks_room(new):
             session = new or old
             assert session is not None
-            self.wake(environment_key(session.spec.environment_ref.name))
+            self.wake(environment_key(session.environment))
 
     def _environment_changed(self, old: CodeEnvironment | None, new: CodeEnvironment | None) -> None:
         environment = new or old

@@ -10,6 +10,7 @@ import pytest
 from codesession_crds import labels
 from codesession_crds.environment import CodeEnvironment
 from codesession_crds.session import CodeSession
+from codesession_operator.views import SessionView, session_view
 
 Object = dict[str, Any]
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -41,7 +42,7 @@ class Making:
         status: Object | None = None,
         metadata: Object | None = None,
         **spec: Any,
-    ) -> CodeSession:
+    ) -> SessionView:
         own: Object = {"environmentRef": {"name": "default"}}
         if claimed:
             own["claim"] = {
@@ -61,7 +62,7 @@ class Making:
         obj: Object = {"metadata": made | (metadata or {}), "spec": own | spec}
         if status is not None:
             obj["status"] = status
-        return CodeSession.model_validate(obj)
+        return session_view(CodeSession.model_validate(obj))
 
     def pod(self, *, uid: str = "pod-uid", owner: str | None = None, **status: Any) -> Object:
         return {

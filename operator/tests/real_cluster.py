@@ -174,7 +174,8 @@ class Process:
             text = await answer.text()
         found = re.findall(r'requests_total\{method="(\w+)",resource="([\w/]+)"\} (\d+)', text)
         ours = ("codesessions", "codesessions/status", "pods", "persistentvolumeclaims")
-        return sum(int(count) for method, what, count in found if method != "GET" and what in ours)
+        reads = ("GET", "WATCH")
+        return sum(int(count) for method, what, count in found if method not in reads and what in ours)
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}/{path}"

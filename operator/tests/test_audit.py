@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from codesession_crds.errors import ApiUnreachableError
+from codesession_crds.paths import CODE_SESSIONS
 from codesession_operator.audit import Audit
 from tests.api_model import NAMESPACE, ApiModel
 from tests.operator_model import OperatorModel
@@ -90,15 +91,15 @@ async def test_synced_waits_for_the_last_object(api: ApiModel, operator: Operato
     audit = audit_of(operator)
     listed = audit._listed
 
-    async def listed_then_heard() -> Any:
-        found = await listed()
+    async def listed_then_heard(resources: Any) -> Any:
+        found = await listed(resources)
         hearing["left"] -= 1
         if hearing["left"] == 0:
             operator.hear()
         return found
 
     audit._listed = listed_then_heard  # type: ignore[method-assign]
-    await audit.synced()
+    await audit.synced([CODE_SESSIONS])
     assert operator.world.sessions.get("t" * 21) is not None
 
 

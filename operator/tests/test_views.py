@@ -7,6 +7,7 @@ import pytest
 
 from codesession_crds.conditions import SessionReason
 from codesession_operator.views import pod_view
+from tests.conftest import NAME
 
 R = SessionReason
 
@@ -106,6 +107,20 @@ def test_a_new_version_alone_is_no_news(make: Any) -> None:
     assert pod_view(first) == pod_view(second)
     second["metadata"]["deletionTimestamp"] = "2026-11-21T12:00:09Z"
     assert pod_view(first) != pod_view(second)
+
+
+def test_a_sessions_new_version_alone_is_no_news(make: Any) -> None:
+    assert make.session(metadata={"resourceVersion": "11"}) == make.session()
+    assert make.session(metadata={"generation": 2}) != make.session()
+
+
+def test_what_sessions_and_their_pods_share_is_there_once(make: Any) -> None:
+    """Ten thousand of each are remembered."""
+    uid = "-".join(["pod", "uid"])
+    session, pod = make.session(status={"podUID": uid, "pvcName": NAME}), pod_view(make.pod())
+    assert session.pod_uid is pod.uid
+    assert session.uid is pod.owner
+    assert session.name is pod.name is session.pvc_name
 
 
 def test_messages_are_cut(make: Any) -> None:

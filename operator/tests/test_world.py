@@ -56,11 +56,11 @@ def test_old_news_is_no_news(world: World, woken: list[Key]) -> None:
     assert woken == []
     kept = world.sessions.get(NAME)
     assert kept is not None
-    assert kept.spec.claim is not None
+    assert kept.claimed
 
 
 def test_words_of_an_earlier_object_come_too_late(world: World) -> None:
-    """kopf hears each object in order, but two objects of one name in any order."""
+    """Each watch tells in order; what our own writes are answered comes in between."""
     world.heard(CODE_SESSIONS, session("10", uid="old"))
     world.heard(CODE_SESSIONS, session("13", uid="new", environmentRef={"name": "other"}))
     world.heard(CODE_SESSIONS, session("11", uid="old"))

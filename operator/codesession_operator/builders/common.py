@@ -6,19 +6,19 @@ from typing import Any
 
 from codesession_crds.environment import CodeEnvironment
 from codesession_crds.model import API_VERSION
-from codesession_crds.session import CodeSession
+from codesession_operator.views import SessionView
 
 Object = dict[str, Any]
 
 
-def owner(resource: CodeSession | CodeEnvironment, *, controller: bool = True) -> Object:
+def owner(resource: SessionView | CodeEnvironment, *, controller: bool = True) -> Object:
     """The reference by which a child dies with its owner. It blocks nobody's deletion: that would need rights
     on finalizers."""
     return {
         "apiVersion": API_VERSION,
         "kind": resource.kind,
-        "name": resource.metadata.name,
-        "uid": resource.metadata.uid,
+        "name": resource.name,
+        "uid": resource.uid,
         "controller": controller,
         "blockOwnerDeletion": False,
     }

@@ -14,9 +14,9 @@ from codesession_crds.environment import (
     Toleration,
     WorkspaceType,
 )
-from codesession_crds.session import CodeSession
 from codesession_operator.builders.common import Object, owner
 from codesession_operator.builders.network import name_servers
+from codesession_operator.views import SessionView
 
 CONTAINER = "sandbox"
 USER = 1000
@@ -35,14 +35,14 @@ _RUN_BYTES = 16 * _MIB
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 
 
-def pod(session: CodeSession, environment: CodeEnvironment) -> Object:
-    name = session.metadata.name
+def pod(session: SessionView, environment: CodeEnvironment) -> Object:
+    name = session.name
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": name,
-            "namespace": session.metadata.namespace,
+            "namespace": session.namespace,
             "labels": labels.of_sandbox(name, environment.metadata.name)
             | {labels.TEMPLATE: template(environment)},
             "ownerReferences": [owner(session)],
