@@ -83,7 +83,7 @@ async def test_another_page_is_answered_and_may_not_read_it(tmp_path: Path) -> N
         {"Host": "evil.example:8000"},
     ],
 )
-@pytest.mark.parametrize("path", ["/exec", "/exec/programmatic", "/upload", "/sessions", "/mcp"])
+@pytest.mark.parametrize("path", ["/exec", "/exec/programmatic", "/upload", "/sessions"])
 async def test_a_page_of_another_site_runs_nothing_where_nobody_is_asked_for_credentials(
     tmp_path: Path, path: str, headers: dict[str, str]
 ) -> None:
