@@ -143,12 +143,14 @@ class Executor:
     async def _live(
         self, principal: Principal, request: ExecRequest, inputs: Inputs, lost: set[str]
     ) -> Sandbox | None:
-        """The session that is asked for, or else a live one that made most of the files."""
+        """The session that is asked for, suspended or not, or else a live one that made most of the files."""
         named = [request.session_id] if request.session_id else []
-        for candidates in (named, inputs.sessions()):
+        for candidates, wake in ((named, True), (inputs.sessions(), False)):
             possible = [session for session in candidates if is_id(session) and session not in lost]
             sought = possible[:_SOUGHT_SESSIONS]
-            found = await asyncio.gather(*(self._sandboxes.find(session, principal) for session in sought))
+            found = await asyncio.gather(
+                *(self._sandboxes.find(session, principal, wake=wake) for session in sought)
+            )
             if live := [sandbox for sandbox in found if sandbox is not None]:
                 return live[0]
         return None

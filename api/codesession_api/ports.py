@@ -198,9 +198,10 @@ class Sandboxes(Protocol):
         may do without, `insecure` and its runtime; of several environments, each that there is."""
         ...
 
-    async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
+    async def find(self, session_id: str, principal: Principal, *, wake: bool = False) -> Sandbox | None:
         """The live sandbox of that session if it is this principal's; None when it is gone or another's. It
-        then lives on for as long as one in use does."""
+        then lives on for as long as one in use does. With `wake` a suspended one is started again, for which
+        SandboxesBusy and SandboxesUnavailable are raised as for a claim."""
         ...
 
     async def hinted(self, hint: str, principal: Principal, but: Container[str] = ()) -> Sandbox | None:

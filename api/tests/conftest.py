@@ -270,7 +270,7 @@ class Workspaces(dict[str, Workspace]):
 
     isolation = "none"
 
-    async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
+    async def find(self, session_id: str, principal: Principal, *, wake: bool = False) -> Sandbox | None:
         found = self.get(session_id)
         return found if found is not None and found.owner == principal else None
 

@@ -79,7 +79,7 @@ class EchoSandboxes:
     live: dict[str, EchoSandbox] = field(default_factory=dict)
     isolation: str = "none"
 
-    async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
+    async def find(self, session_id: str, principal: Principal, *, wake: bool = False) -> Sandbox | None:
         found = self.live.get(session_id)
         return found if found is not None and found.owner == principal else None
 

@@ -69,7 +69,10 @@ CLAIM = {"tenant": ALICE.tenant, "principal": ALICE.principal, "claimedAt": "202
         ({}, WARM),
         ({"spec": {"claim": CLAIM, "shutdownTime": "2026-11-21T12:30:00Z"}}, CLAIMED),
         ({"metadata": {"deletionTimestamp": "x"}}, dataclasses.replace(WARM, running=False)),
-        ({"spec": {"operatingMode": "Suspended"}}, dataclasses.replace(WARM, running=False)),
+        (
+            {"spec": {"operatingMode": "Suspended"}},
+            dataclasses.replace(WARM, running=False, suspended=True),
+        ),
         ({"status": {"phase": "Pending"}}, dataclasses.replace(WARM, phase="Pending")),
         ({"status": {"podUID": None, "podName": None}}, dataclasses.replace(WARM, pod="", pod_uid="")),
     ],

@@ -38,6 +38,8 @@ class SessionView:
     pod: str
     pod_uid: str
     hint: str = ""
+    suspended: bool = False
+    """Wanted to stand still with its files kept, and not being deleted."""
 
     @property
     def ready(self) -> bool:
@@ -47,6 +49,11 @@ class SessionView:
     def warm(self) -> bool:
         """Ready for its first owner."""
         return self.ready and self.owner is None
+
+    @property
+    def lost(self) -> bool:
+        """Whether its pod is gone or failed, and there is no other yet."""
+        return not self.ready and self.reason in ("PodLost", "PodFailed")
 
     @property
     def lacks_room(self) -> bool:
@@ -61,6 +68,7 @@ def parse_session(manifest: Mapping[str, Any]) -> SessionView:
     metadata, spec, status = manifest["metadata"], manifest["spec"], manifest.get("status", {})
     claim = spec.get("claim")
     conditions = status.get("conditions") or [{}]
+    mode = None if "deletionTimestamp" in metadata else spec.get("operatingMode", "Running")
     return SessionView(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -70,12 +78,13 @@ def parse_session(manifest: Mapping[str, Any]) -> SessionView:
         claimed_at=_parse_time(claim["claimedAt"]) if claim else None,
         shutdown_time=_parse_time(spec["shutdownTime"]) if spec.get("shutdownTime") else None,
         max_lifetime=timedelta(seconds=spec["maxLifetimeSeconds"]),
-        running=spec.get("operatingMode", "Running") == "Running" and "deletionTimestamp" not in metadata,
+        running=mode == "Running",
         phase=status.get("phase", "Pending"),
         reason=conditions[0].get("reason", "Pending"),
         pod=status.get("podName") or "",
         pod_uid=status.get("podUID") or "",
         hint=metadata.get("labels", {}).get(labels.HINT, ""),
+        suspended=mode == "Suspended",
     )
 
 

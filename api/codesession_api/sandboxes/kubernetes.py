@@ -106,8 +106,10 @@ class KubernetesSandboxes:
         except TimeoutError:
             logger.warning("the cluster was not listed within %g s", timeout)
 
-    async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
+    async def find(self, session_id: str, principal: Principal, *, wake: bool = False) -> Sandbox | None:
         view = await self._owned(session_id, principal)
+        if wake and view is not None and not view.expired(_now()):
+            view = await self._awake(view)
         if view is None or not view.ready or view.expired(_now()):
             return None
         if self._dialer.gone(PodRef(view.pod, view.pod_uid)):
@@ -145,7 +147,7 @@ class KubernetesSandboxes:
 
     async def delete(self, session_id: str, principal: Principal) -> bool:
         view = await self._owned(session_id, principal)
-        if view is None or not view.running:
+        if view is None or not (view.running or view.suspended):
             return False
         deleted = await self._delete(view.name, view.uid)
         await self._dialer.forget(PodRef(view.pod, view.pod_uid))
@@ -206,6 +208,39 @@ class KubernetesSandboxes:
             raise SandboxesUnavailable(f"the session cannot be read: {error}") from error
         except KubeError as error:
             raise SandboxesUnavailable(f"the session cannot be read: {error}") from error
+
+    async def _awake(self, view: SessionView) -> SessionView | None:
+        """As it is once it is no longer suspended; None when it is gone."""
+        seconds = self._settings.claim_timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                if view.suspended and not await self._wake(view):
+                    return None
+                while self._is_asleep(view.name):
+                    await self._sessions.changed()
+        except TimeoutError:
+            raise SandboxesBusy(f"the session did not start again within {seconds:g} s") from None
+        return self._sessions.get(view.name) or await self._read(view.name)
+
+    def _is_asleep(self, name: str) -> bool:
+        view = self._sessions.get(name)
+        return view is not None and (view.suspended or self._sessions.is_waking(name))
+
+    async def _wake(self, view: SessionView) -> bool:
+        """Whether the session is still there."""
+        # One that was just read may not have been heard of.
+        self._sessions.learn(view)
+        running = {"spec": {"operatingMode": "Running"}}
+        try:
+            answer = await self._client.merge_patch(self._path(view.name), running, idempotent=True)
+        except ApiStatusError as error:
+            if error.not_found:
+                return False
+            raise SandboxesUnavailable(f"the session could not be started again: {error}") from error
+        except KubeError as error:
+            raise SandboxesUnavailable(f"the session could not be started again: {error}") from error
+        self._sessions.learn(claims.parse_session(answer))
+        return True
 
     async def _extend(self, view: SessionView, environment: EnvironmentView) -> bool:
         """Move the session's end forward if it is near; whether the session is still there."""

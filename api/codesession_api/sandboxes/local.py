@@ -114,7 +114,8 @@ class LocalSandboxes:
     def isolation(self) -> str:
         return self._launcher.kind.value
 
-    async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
+    async def find(self, session_id: str, principal: Principal, *, wake: bool = False) -> Sandbox | None:
+        """None is ever suspended here, so that nothing is to wake."""
         claimed = self._claimed.get(session_id)
         if claimed is None or claimed.principal != principal:
             return None
