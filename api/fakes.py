@@ -121,7 +121,7 @@ class FakeSandboxes:
     isolation: str = "none"
     closed: bool = False
 
-    async def find(self, session_id: str, principal: Principal) -> Sandbox | None:
+    async def find(self, session_id: str, principal: Principal, *, wake: bool = False) -> Sandbox | None:
         found = self.live.get(session_id)
         if found is not None:
             found.one_shot = False

@@ -23,7 +23,7 @@ from codesession_api.freshness import Freshener
 from codesession_api.inputs import Inputs, Mounted
 from codesession_api.keys import FileKey
 from codesession_api.outputs import Collector
-from codesession_api.ports import Heard, Principal, RunSpec, Sandbox, Sandboxes
+from codesession_api.ports import Heard, Outcome, Principal, RunResult, RunSpec, Sandbox, Sandboxes
 from codesession_api.quotas import Quotas
 from codesession_api.settings import Settings
 from codesession_api.wire import ExecAnswer, ExecRequest
@@ -178,6 +178,15 @@ class Executor:
         spec = RunSpec(
             secrets.token_hex(16), request.lang, request.code, request.args, seconds, live, watch.name
         )
+        collector = Collector(
+            self._files,
+            self._quotas,
+            sandbox,
+            principal,
+            place.inputs,
+            fresh=place.fresh,
+            transfers=self._settings.transfers,
+        )
         try:
             with (
                 metrics.RUN_SECONDS.labels(request.lang).time(),
@@ -191,19 +200,12 @@ class Executor:
             log.warning("a run failed: %s", type(error).__name__)
             metrics.RUNS.labels(request.lang, "failed").inc()
             metrics.failed(error)
+            # The answer names this session: whoever goes on with it finds what it was given.
+            await collector.collect(RunResult(Outcome.EXIT), place.mounted)
             return refused(request.lang, sandbox.session_id, reason(error))
         metrics.RUNS.labels(request.lang, result.outcome.value).inc()
         if result.first_output is not None:
             metrics.FIRST_BYTE_SECONDS.observe(result.first_output - begun)
-        collector = Collector(
-            self._files,
-            self._quotas,
-            sandbox,
-            principal,
-            place.inputs,
-            fresh=place.fresh,
-            transfers=self._settings.transfers,
-        )
         if place.one_shot and result.changed:
             # The next call may name these files. Its sandbox has then to live for that long.
             outputs, _ = await asyncio.gather(

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from codesession_api.errors import SandboxLost
+
 pytestmark = pytest.mark.sandbox
 
 
@@ -96,3 +98,31 @@ def test_replicas_share_nothing_but_the_store(
         assert two.exec("cat up.csv", "bash", files=[uploaded])["stdout"] == "a,b\n1,2\n"
         assert two.client.delete(f"/files/{file['storage_session_id']}/{file['id']}").status_code == 200
         assert one.client.get(f"/download/{file['storage_session_id']}/{file['id']}").status_code == 404
+
+
+async def test_a_session_that_was_lost_in_its_first_run_hands_on_what_it_was_restored_to(
+    application: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer names it, so that the client goes on with it, and it is gone as well by then."""
+    user = application.user()
+    first = (await user.exec("kept=1"))["session_id"]
+    application.sandboxes.clear()
+
+    async def lost(*_: Any) -> None:
+        raise SandboxLost("the pod was deleted")
+
+    claim = application.sandboxes.claim
+
+    async def claim_ill_fated(*who: Any, **how: Any) -> Any:
+        made = await claim(*who, **how)
+        made.run = lost
+        return made
+
+    with monkeypatch.context() as during:
+        during.setattr(application.sandboxes, "claim", claim_ill_fated)
+        answer = await user.exec(session_id=first)
+    assert "The sandbox was lost" in answer["stderr"]
+    assert answer["session_id"] != first
+    application.sandboxes.clear()
+    again = await user.exec(session_id=answer["session_id"])
+    assert again["stdout"] == "kept"
