@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 8000
 PYTHON ?= python3
 SIZES ?= 1000,3000,10000
+MINUTES ?= 30
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 # Most tests wait for processes and clocks: a few groups of them (conftest.py) at one time, each in its order.
@@ -16,7 +17,7 @@ PARALLEL_ON_CLUSTER := -n 2
 ON_CLUSTER := crds operator api charts e2e
 UNIT := client crds operator api images charts docs examples e2e/cluster
 
-.PHONY: help run test check lint types unit contract e2e bench bench-operator cluster cluster-down images crds manifests docs playground site package sbom lock clean
+.PHONY: help run test check lint types unit contract e2e soak bench bench-operator cluster cluster-down images crds manifests docs playground site package sbom lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -50,6 +51,9 @@ contract: .venv/.ready .sandbox-venv/.ready .bubblewrap .node .chromium ## the r
 
 e2e: .venv/.ready .node .chromium .root .go ## the real clients, faults and probes on a cluster (KUBECONFIG, or one made here)
 	@$(BIN)/python -m e2e.run -- bash -euc '$(PYTEST) $(PARALLEL_ON_CLUSTER) -m "cluster and not alone" $(ON_CLUSTER); $(PYTEST) -m alone $(ON_CLUSTER)'
+
+soak: .venv/.ready .root .go ## users at work while everything is killed at random (MINUTES); writes build/soak.json
+	@$(BIN)/python -m e2e.run -- $(BIN)/python -m e2e.soak --minutes $(MINUTES)
 
 bench: .venv/.ready .root .go ## latency beside an exec per request, on the cluster; writes build/bench.json
 	@$(BIN)/python -m e2e.run -- $(BIN)/python -m e2e.bench

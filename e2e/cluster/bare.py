@@ -68,6 +68,17 @@ def restart_apiserver() -> None:
         bringup.restart_apiserver(_up())
 
 
+def stop_kubelet() -> None:
+    """Kill it: nobody speaks for the node any more, whose pods run on."""
+    with _alone():
+        bringup.stop_kubelet(_up())
+
+
+def start_kubelet() -> None:
+    with _alone():
+        bringup.start_kubelet(_up())
+
+
 def pod_processes(uid: str) -> set[int]:
     """The processes of a pod, as this machine counts them; those of gVisor among them."""
     return cgroups.of_pod(_up().name, uid)

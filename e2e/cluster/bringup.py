@@ -59,6 +59,15 @@ def restart_apiserver(instance: Instance) -> None:
     until(instance.state, "the apiserver", lambda: client.ready(instance))
 
 
+def stop_kubelet(instance: Instance) -> None:
+    """Kill it; the pods of the node run on."""
+    end(instance.state, controlplane.kubelet(instance, _pki(instance)).binary)
+
+
+def start_kubelet(instance: Instance) -> None:
+    _start(instance, controlplane.kubelet(instance, _pki(instance)))
+
+
 def _pki(instance: Instance) -> Path:
     return instance.state / "pki"
 

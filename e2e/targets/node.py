@@ -23,6 +23,29 @@ def restart_apiserver() -> None:
     bare.restart_apiserver()
 
 
+def restart_kubelet() -> None:
+    """Kill the kubelet without a word and start it again: every exec stream is cut, and nothing else."""
+    bare.stop_kubelet()
+    bare.start_kubelet()
+
+
+@contextlib.contextmanager
+def lost() -> Iterator[None]:
+    """The node says nothing any more, and its pods run on."""
+    bare.stop_kubelet()
+    try:
+        yield
+    finally:
+        bare.start_kubelet()
+
+
+def kill_processes(pod: Json) -> bool:
+    """All of a pod's, at once, as the kernel does; whether there were any."""
+    pids = bare.pod_processes(pod["metadata"]["uid"])
+    _signal(pids, signal.SIGKILL)
+    return bool(pids)
+
+
 @contextlib.contextmanager
 def stopped(pod: Json) -> Iterator[None]:
     """All processes of a pod stand still: it neither answers nor closes anything."""
