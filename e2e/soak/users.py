@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -24,6 +23,7 @@ with open("counter.txt") as file:
 """
 PROGRAM = "first = await double(n={first})\nsecond = await double(n=first)\nprint(first, second)"
 DIGEST = "import hashlib; print(hashlib.sha256(open('data.bin', 'rb').read()).hexdigest())"
+_WEIGHTS = {"live": 6, "fresh": 2, "files": 2, "program": 2}
 _TURNS = 20
 _PAUSE_SECONDS = 0.5
 _LARGE = 6_000_000
@@ -53,22 +53,17 @@ class User:
         self._ledger, self._turns, self._variable = Ledger(), 0, 0
 
     async def work(self, over: asyncio.Event) -> None:
-        """Until it is over. What is wrong is recorded."""
-        acts: dict[str, tuple[int, Callable[[], Awaitable[None]]]] = {
-            "live": (6, self._live),
-            "fresh": (2, self._fresh),
-            "files": (2, self._files),
-            "program": (2, self._program),
-        }
-        weights = [weight for weight, _ in acts.values()]
+        """Until it is over."""
         while not over.is_set():
-            (kind,) = self._dice.choices(list(acts), weights)
-            await self._try(kind, acts[kind][1])
+            (kind,) = self._dice.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
+            await self.act(kind)
             await asyncio.sleep(self._dice.uniform(0, _PAUSE_SECONDS))
 
-    async def _try(self, kind: str, act: Callable[[], Awaitable[None]]) -> None:
+    async def act(self, kind: str) -> None:
+        """One of `_WEIGHTS`. How it went is recorded."""
+        acts = {"live": self._live, "fresh": self._fresh, "files": self._files, "program": self._program}
         try:
-            await act()
+            await acts[kind]()
             self._record.right[kind] += 1
         except ToldError as error:
             self._record.told[f"{kind}: {error.told.how}"] += 1
