@@ -74,6 +74,7 @@ CLAIM = {"tenant": ALICE.tenant, "principal": ALICE.principal, "claimedAt": "202
             dataclasses.replace(WARM, running=False, suspended=True),
         ),
         ({"status": {"phase": "Pending"}}, dataclasses.replace(WARM, phase="Pending")),
+        ({"status": {"restartCount": 2, "pvcName": "v"}}, dataclasses.replace(WARM, restarts=2, volume="v")),
         ({"status": {"podUID": None, "podName": None}}, dataclasses.replace(WARM, pod="", pod_uid="")),
     ],
 )
@@ -101,6 +102,20 @@ def test_a_session_without_a_status_is_not_ready() -> None:
 )
 def test_what_is_warm(change: dict[str, Any], warm: bool) -> None:
     assert dataclasses.replace(WARM, **change).warm is warm
+
+
+@pytest.mark.parametrize(
+    ("change", "bereft"),
+    [
+        ({}, False),
+        ({"restarts": 1}, True),
+        ({"running": False, "suspended": True}, True),
+        ({"restarts": 1, "volume": "v"}, False),
+        ({"running": False, "suspended": True, "volume": "v"}, False),
+    ],
+)
+def test_files_that_were_in_a_pod_go_with_it(change: dict[str, Any], bereft: bool) -> None:
+    assert dataclasses.replace(CLAIMED, **change).bereft is bereft
 
 
 def named(name: str, **change: Any) -> SessionView:

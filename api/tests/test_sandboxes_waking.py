@@ -38,9 +38,10 @@ def reason(phase: str, why: str, **status: Any) -> Object:
     return {"phase": phase, "conditions": [{"type": "Ready", "status": "False", "reason": why}], **status}
 
 
-SUSPENDED = reason("Suspended", "Suspended")
-STARTING = reason("Pending", "PodPending", podName="pod", podUID="new")
-READY = reason("Ready", "Ready", podName="pod", podUID="new")
+VOLUME = {"pvcName": "volume"}
+SUSPENDED = reason("Suspended", "Suspended", **VOLUME)
+STARTING = reason("Pending", "PodPending", podName="pod", podUID="new", **VOLUME)
+READY = reason("Ready", "Ready", podName="pod", podUID="new", **VOLUME)
 
 
 class Cluster:
@@ -180,6 +181,24 @@ async def test_one_whose_pod_is_lost_again_is_not_waited_for(
     await cluster.patched.wait()
     cluster.becomes(reason("Pending", "PodLost"))
     assert await waiting is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"),
+    [
+        ("Suspended", reason("Suspended", "Suspended")),
+        ("Running", reason("Ready", "Ready", podName="pod", podUID="new", restartCount=1)),
+    ],
+)
+async def test_one_whose_files_were_in_its_pod_alone_is_as_good_as_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, status: Object
+) -> None:
+    """The store has them, for a new session."""
+    cluster = Cluster()
+    cluster.spec["operatingMode"], cluster.status = mode, status
+    async with cluster.replica(tmp_path, monkeypatch) as sandboxes:
+        assert await sandboxes.find(cluster.name, ALICE, wake=True) is None
+    assert cluster.patches == []
 
 
 async def test_its_owner_may_end_it(cluster: Cluster, sandboxes: KubernetesSandboxes) -> None:

@@ -193,7 +193,8 @@ def _failed(seen: Observed, pod: PodView, finished: datetime, now: datetime, max
     failed = _Step(Phase.PENDING, SessionReason.POD_FAILED, pod.message, pod=pod, restarts=restarts)
     if restarts >= max_restarts:
         return replace(failed, phase=Phase.FAILED, message=f"given up: {pod.message}")
-    wait = (finished - now).total_seconds() + _backoff(restarts)
+    # By the clock of its node, which may be ahead.
+    wait = (min(finished, now) - now).total_seconds() + _backoff(restarts)
     if wait > 0:
         return replace(failed, wait=wait)
     return replace(failed, delete=(Deletion(PODS, pod.name, pod.uid),))

@@ -20,8 +20,10 @@ Object = dict[str, Any]
 
 
 class OperatorModel:
-    def __init__(self, api: ApiModel, **settings: Any) -> None:
+    def __init__(self, api: ApiModel, skew: float = 0, **settings: Any) -> None:
+        """`skew` is how many seconds its clock is ahead of all others."""
         self.api = api
+        self.skew = timedelta(seconds=skew)
         self.settings = OperatorSettings(
             namespace=NAMESPACE, **{"max_restarts": 10_000, "status_seconds": 0} | settings
         )
@@ -33,7 +35,7 @@ class OperatorModel:
         self.later: dict[Key, float] = {}
         self.world = World(lambda key: self.woken.setdefault(key))
         client: Any = self.api
-        executor = Executor(client, self.world, NAMESPACE, lambda: self.api.now)
+        executor = Executor(client, self.world, NAMESPACE, lambda: self.api.now + self.skew)
         namespace = NamespaceReconciler(self.world, executor, self.settings.quota)
         clock = executor._clock
         environments = EnvironmentReconciler(self.world, executor, namespace, clock, self.settings)

@@ -40,6 +40,10 @@ class SessionView:
     hint: str = ""
     suspended: bool = False
     """Wanted to stand still with its files kept, and not being deleted."""
+    volume: str = ""
+    """What holds its files, if not the pod itself does."""
+    restarts: int = 0
+    """How many of its pods were lost."""
 
     @property
     def ready(self) -> bool:
@@ -54,6 +58,11 @@ class SessionView:
     def lost(self) -> bool:
         """Whether its pod is gone or failed, and there is no other yet."""
         return not self.ready and self.reason in ("PodLost", "PodFailed")
+
+    @property
+    def bereft(self) -> bool:
+        """Whether its files went with a pod. The store has them: a new session is better than this one."""
+        return not self.volume and (self.restarts > 0 or self.suspended)
 
     @property
     def lacks_room(self) -> bool:
@@ -85,6 +94,8 @@ def parse_session(manifest: Mapping[str, Any]) -> SessionView:
         pod_uid=status.get("podUID") or "",
         hint=metadata.get("labels", {}).get(labels.HINT, ""),
         suspended=mode == "Suspended",
+        volume=status.get("pvcName") or "",
+        restarts=status.get("restartCount", 0),
     )
 
 
@@ -132,7 +143,7 @@ def live(sessions: Iterable[SessionView], principal: Principal, now: datetime) -
     found = [
         Live(view.name, view.claimed_at, view.shutdown_time)
         for view in sessions
-        if view.owner == principal and view.ready and not view.expired(now)
+        if view.owner == principal and view.ready and not view.bereft and not view.expired(now)
         if view.claimed_at and view.shutdown_time
     ]
     return sorted(found, key=lambda one: one.claimed, reverse=True)

@@ -108,7 +108,9 @@ class KubernetesSandboxes:
 
     async def find(self, session_id: str, principal: Principal, *, wake: bool = False) -> Sandbox | None:
         view = await self._owned(session_id, principal)
-        if wake and view is not None and not view.expired(_now()):
+        if view is None or view.bereft or view.expired(_now()):
+            return None
+        if wake:
             view = await self._awake(view)
         if view is None or not view.ready or view.expired(_now()):
             return None
