@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import urllib3
 
 from codesession_api.errors import ObjectsUnavailable
 from codesession_api.objects import s3
@@ -118,7 +119,7 @@ async def test_a_store_that_falls_silent_is_an_error(
     minio: Any, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """After its time without a byte, which is 60 s outside of tests, and some more tries."""
-    monkeypatch.setattr(s3, "_TIMEOUT", s3.urllib3.Timeout(connect=1, read=0.3))
+    monkeypatch.setattr(s3, "_TIMEOUT", urllib3.Timeout(connect=1, read=0.3))
 
     async with throttled(minio) as (wire, objects):
 

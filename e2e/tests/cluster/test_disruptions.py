@@ -200,7 +200,7 @@ def quota(**hard: int) -> Iterator[None]:
 
 def is_counted(what: object) -> bool:
     found = kubectl.get("resourcequotas", QUOTA, release.SANDBOXES) or {}
-    return found.get("status", {}).get("used", {}).keys() == what
+    return bool(found.get("status", {}).get("used", {}).keys() == what)
 
 
 def test_room_is_given_to_who_waits_first(chart_release: Target, api: httpx.Client) -> None:
