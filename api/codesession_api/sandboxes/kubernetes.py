@@ -110,7 +110,7 @@ class KubernetesSandboxes:
         view = await self._owned(session_id, principal)
         if view is None or view.bereft or view.expired(_now()):
             return None
-        if wake:
+        if wake and (view.suspended or self._sessions.is_waking(view.name)):
             view = await self._awake(view)
         if view is None or not view.ready or view.expired(_now()):
             return None
@@ -222,7 +222,7 @@ class KubernetesSandboxes:
                     await self._sessions.changed()
         except TimeoutError:
             raise SandboxesBusy(f"the session did not start again within {seconds:g} s") from None
-        return self._sessions.get(view.name) or await self._read(view.name)
+        return self._sessions.get(view.name)
 
     def _is_asleep(self, name: str) -> bool:
         view = self._sessions.get(name)
