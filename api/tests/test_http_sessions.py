@@ -100,8 +100,9 @@ def test_replicas_share_nothing_but_the_store(
         assert one.client.get(f"/download/{file['storage_session_id']}/{file['id']}").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/exec", "/exec/programmatic"])
 async def test_a_session_that_was_lost_in_its_first_run_hands_on_what_it_was_restored_to(
-    application: Any, monkeypatch: pytest.MonkeyPatch
+    application: Any, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """The answer names it, so that the client goes on with it, and it is gone as well by then."""
     user = application.user()
@@ -120,7 +121,8 @@ async def test_a_session_that_was_lost_in_its_first_run_hands_on_what_it_was_res
 
     with monkeypatch.context() as during:
         during.setattr(application.sandboxes, "claim", claim_ill_fated)
-        answer = await user.exec(session_id=first)
+        request = {"lang": "py", "code": "1", "tools": [{"name": "get"}], "session_id": first}
+        answer = (await user.client.post(path, json=request)).json()
     assert "The sandbox was lost" in answer["stderr"]
     assert answer["session_id"] != first
     application.sandboxes.clear()

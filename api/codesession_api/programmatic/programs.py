@@ -158,15 +158,16 @@ class _Program:
         waits = False
         try:
             reached = await self._reached(step)
-            if isinstance(reached, Failed):
-                return reached
             if isinstance(reached, RunResult):
                 return await self._end(reached, inputs, mounted)
-            if unknown := [call.name for call in reached.calls if call.name not in self._waiting.tools]:
-                return self._unregistered(unknown[0])
             if inputs is not None:
+                # Of a session that fails too: the answer names it, and it hands on what it was given.
                 collector = self._programs.collector(self._sandbox, self._principal, inputs)
                 await collector.collect(RunResult(Outcome.EXIT), mounted)
+            if isinstance(reached, Failed):
+                return reached
+            if unknown := [call.name for call in reached.calls if call.name not in self._waiting.tools]:
+                return self._unregistered(unknown[0])
             waits = True
             return self._calls(reached)
         except (SandboxBusy, SandboxConflict):
