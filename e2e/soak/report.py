@@ -76,9 +76,9 @@ class Record:
 
 
 def growth(values: Sequence[float]) -> float:
-    """Of the last quarter's median over that of the quarter before."""
+    """Of the last quarter's median over that of the quarter before; 0 where there are too few to say."""
     quarter = len(values) // 4
-    if not quarter:
+    if quarter < 2:
         return 0.0
     return statistics.median(values[-quarter:]) - statistics.median(values[-2 * quarter : -quarter])
 

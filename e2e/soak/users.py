@@ -84,7 +84,8 @@ class User:
     async def _live(self) -> None:
         """A turn of a conversation: its file has all that was answered, its interpreter counts on or anew."""
         word = self._ledger.issue()
-        body = await self._run(COUNT.format(word=word), session=self._session)
+        named = {"session_id": self._session} if self._session else {}
+        body = await self._run(COUNT.format(word=word), conversation=True, **named)
         try:
             number, *found = body["stdout"].split()
             count = int(number)
@@ -149,13 +150,12 @@ class User:
         body: Json = await self._ask("POST", "/exec/programmatic", gone=gone, json=request)
         return body
 
-    async def _run(self, code: str, session: str | None = None, **fields: Any) -> Json:
-        request = {"lang": "py", "code": code, **({"session_id": session} if session else {}), **fields}
-        body: Json = await self._ask("POST", "/exec", json=request)
+    async def _run(self, code: str, *, conversation: bool = False, **fields: Any) -> Json:
+        """The conversation goes on in the session that the answer names, whatever else it says."""
+        body: Json = await self._ask("POST", "/exec", json={"lang": "py", "code": code, **fields})
         if used := body.get("session_id"):
             self.sessions.add(used)
-            if "counter.txt" in code:
-                self._session = used
+            self._session = used if conversation else self._session
         if told := answers.failure(body):
             raise ToldError(told)
         if body.get("exit_code") != 0:
