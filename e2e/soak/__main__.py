@@ -23,6 +23,9 @@ from e2e.targets.waiting import eventually
 _SAMPLE_SECONDS = 30.0
 _PAUSE_SECONDS = (3.0, 8.0, 25.0)
 """Between kills: at least, in the mean, at most."""
+_SILENCE_SECONDS = 60.0
+"""Between two bytes of an answer. A run sends white space every few seconds, and a transfer waits for the
+store while that starts again."""
 _LAST_SECONDS = 150.0
 """What is under way when the time is over may take: a run, a claim and more, on a busy machine."""
 
@@ -88,7 +91,7 @@ async def _user(target: Target, number: int, record: Record) -> User:
         base_url=f"{target.url}/v1",
         # A kept connection may lead to a replica that was killed since.
         headers={"X-API-Key": key, "Connection": "close"},
-        timeout=httpx.Timeout(150, connect=10),
+        timeout=httpx.Timeout(_SILENCE_SECONDS, connect=10),
         trust_env=False,
     )
     return User(http, random.Random(f"{record.seed} user {number}"), record)
@@ -100,6 +103,8 @@ async def _kill(killer: Killer, record: Record, over: asyncio.Event) -> None:
     while not await _passed(over, min(most, least + dice.expovariate(1 / (mean - least)))):
         if kind := await asyncio.to_thread(killer.kill):
             record.kills[kind] += 1
+            if kind == "replica":
+                record.replicas_killed.append(time.monotonic())
 
 
 async def _watch(record: Record, begun: float, over: asyncio.Event) -> None:

@@ -36,6 +36,8 @@ class Record:
     """Calls by kind and by how they were refused."""
     wrong: list[str] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
+    replicas_killed: list[float] = field(default_factory=list)
+    """When, on the monotonic clock."""
     samples: list[Sample] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
     settled_seconds: float | None = None
