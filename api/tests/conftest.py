@@ -373,7 +373,7 @@ class Application:
     def user(self, name: str = "anybody", tenant: str = "acme") -> User:
         transport = httpx.ASGITransport(self.app)
         headers = {"X-API-Key": f"{tenant} {name}"}
-        return User(AsyncDocumentedClient(transport=transport, base_url="http://api", headers=headers))
+        return User(AsyncDocumentedClient(transport=transport, base_url="http://localhost", headers=headers))
 
     async def keys(self) -> list[str]:
         return [info.key async for info in self.objects.list("")]

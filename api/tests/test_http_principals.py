@@ -163,7 +163,7 @@ async def test_tokens_make_principals_of_users(application: Any, tmp_path: Path)
 
     def asking(user: str, tenant: str = "legacy") -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {tokens.of(user, tenant)}"}
-        return httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers)
+        return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
 
     async def upload(**fields: str) -> str:
         answer = await asking("alice").post("/upload", data=fields, files={"file": ("a.csv", b"1")})

@@ -64,7 +64,7 @@ class Scripts(FakeSandboxes):
 async def replica(directory: Path, sandboxes: FakeSandboxes, **settings: Any) -> AsyncIterator[Any]:
     app = create_app(load(backend="local", auth="none", **settings), sandboxes, LocalObjects(directory))
     transport = httpx.ASGITransport(app)
-    async with AsyncDocumentedClient(transport=transport, base_url="http://api") as client:
+    async with AsyncDocumentedClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 

@@ -25,6 +25,9 @@ FORCE_SECONDS = 60
 """How long after its time a pod may linger. Its node is gone then, or not in order; the API server keeps such
 a pod for ever, and no other can have its name."""
 _LONGEST_BACKOFF = 60.0
+_PROVISION_SECONDS = 5.0
+"""A volume that binds when its pod is scheduled is missing at first, always, and that is no news: it would be
+three more writes a session."""
 _QUIET = frozenset({SessionReason.READY, SessionReason.POD_PENDING, SessionReason.SUSPENDED})
 _GONE = frozenset({SessionReason.POD_FAILED, SessionReason.POD_LOST})
 
@@ -135,7 +138,7 @@ def _step(seen: Observed, now: datetime, max_restarts: int) -> _Step:
         return _unchanged(seen, "an earlier pod is being deleted")
     if seen.pod.finished_at is not None:
         return _failed(seen, seen.pod, seen.pod.finished_at, now, max_restarts)
-    return _alive(seen, seen.pod, seen.environment)
+    return _alive(seen, seen.pod, seen.environment, now)
 
 
 def _stopped(
@@ -204,13 +207,17 @@ def _backoff(restarts: int) -> float:
     return 0.0 if restarts == 0 else min(_LONGEST_BACKOFF, 2.0 ** min(restarts - 1, 16))
 
 
-def _alive(seen: Observed, pod: PodView, environment: CodeEnvironment) -> _Step:
+def _alive(seen: Observed, pod: PodView, environment: CodeEnvironment, now: datetime) -> _Step:
     restarts = seen.session.restart_count
     if pod.ready:
         return _Step(Phase.READY, SessionReason.READY, "", pod=pod, restarts=restarts)
     step = _Step(Phase.PENDING, pod.trouble, pod.message, restarts=restarts)
     if pod.trouble is SessionReason.POD_PENDING:
         step = _unchanged(seen, pod.message)
+    elif pod.trouble is SessionReason.WORKSPACE_PENDING:
+        wait = (pod.created_at - now).total_seconds() + _PROVISION_SECONDS
+        if 0 < wait <= _PROVISION_SECONDS:
+            step = replace(_unchanged(seen, pod.message), wait=wait)
     return replace(step, pod=pod, create=_missing_volume(seen, environment))
 
 

@@ -81,6 +81,7 @@ class SessionView:
 @dataclass(frozen=True, slots=True)
 class PodView(Seen):
     template: str
+    created_at: datetime
     ready: bool
     finished_at: datetime | None
     """When it ended for good; a pod never starts again (restartPolicy Never)."""
@@ -137,6 +138,7 @@ def pod_view(obj: Object) -> PodView:
     return PodView(
         *_identity(obj),
         template=intern(obj["metadata"].get("labels", {}).get(labels.TEMPLATE, "")),
+        created_at=datetime.fromisoformat(obj["metadata"]["creationTimestamp"]),
         ready=any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", [])),
         finished_at=_finished_at(obj, status),
         gone_by=None if gone_by is None else datetime.fromisoformat(gone_by),

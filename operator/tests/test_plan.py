@@ -334,3 +334,20 @@ def test_a_pod_that_stops_answering_is_not_ready(make: Any, observed: Any) -> No
     unknown = make.pod(phase="Running", conditions=[{"type": "Ready", "status": "False"}])
     actions = plan(observed(make.session(status=status("Ready")), unknown), make.now, MAX)
     assert told(actions) == ("Pending", "PodPending", "pod-uid", 0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reason", "again"), [(0, None, 5.0), (4, None, 1.0), (5, "WorkspacePending", 3595.0)]
+)
+def test_a_volume_that_is_made_when_its_pod_is_scheduled_is_no_news_for_a_while(
+    make: Any, observed: Any, seconds: int, reason: str | None, again: float | None
+) -> None:
+    unbound = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    pod = make.pod(
+        phase="Pending",
+        conditions=[unbound | {"message": "pod has unbound immediate PersistentVolumeClaims"}],
+    )
+    session = make.session()
+    volume = Seen(make.name, "volume-uid", "5", False, session.uid)
+    actions = plan(observed(session, pod, volume=volume), make.now + timedelta(seconds=seconds), MAX)
+    assert (actions.requeue_after, actions.notice and actions.notice.reason) == (again, reason)
