@@ -20,6 +20,7 @@ from codesession_crds.environment import CodeEnvironment
 from codesession_crds.names import new_id
 from codesession_crds.session import CodeSession
 from codesession_operator.builders.pod import pod
+from codesession_operator.views import session_view
 from e2e.targets import kubectl
 from e2e.targets.waiting import eventually
 
@@ -180,7 +181,7 @@ def made(namespace: str, fields: Object, uid: str = UID, name: str | None = None
     """A sandbox's pod as the operator makes it."""
     owner = session(namespace, name)
     owner["metadata"]["uid"] = uid
-    return pod(CodeSession.model_validate(owner), environment(**fields))
+    return pod(session_view(CodeSession.model_validate(owner)), environment(**fields))
 
 
 def changed(manifest: Object, change: Change) -> Object:
