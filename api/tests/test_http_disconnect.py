@@ -91,7 +91,7 @@ async def test_what_was_under_way_is_cancelled(
 
 def request(path: str, code: str, accept: str = "*/*", **fields: Any) -> bytes:
     body = json.dumps({"lang": "py", "code": code, **fields}).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: [::1]\r\nAccept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

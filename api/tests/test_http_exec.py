@@ -281,7 +281,7 @@ def test_a_client_that_leaves_ends_its_run(server: Any) -> None:
     body = json.dumps({"lang": "py", "code": code, "session_id": session}).encode()
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as client:
-        head = f"POST /v1/exec HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/exec HTTP/1.1\r\nHost: [::1]\r\nContent-Length: {len(body)}\r\n\r\n"
         client.sendall(head.encode() + body)
         assert client.recv(65536).startswith(b"HTTP/1.1 200")  # the first white space: the run is under way
     begun = time.monotonic()

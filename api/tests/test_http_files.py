@@ -285,7 +285,7 @@ def test_an_upload_that_breaks_off_stores_nothing(server: Any) -> None:
     host, port = server.url.removeprefix("http://").split(":")
     before = server.log.read_text().count("POST /upload 499")
     with socket.create_connection((host, int(port))) as client:
-        head = f"POST /upload HTTP/1.1\r\nHost: x\r\nContent-Type: {headers['Content-Type']}\r\n"
+        head = f"POST /upload HTTP/1.1\r\nHost: [::1]\r\nContent-Type: {headers['Content-Type']}\r\n"
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:200_000])
     server.wait_for_log("POST /upload 499", before + 1)
 

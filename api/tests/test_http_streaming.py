@@ -125,7 +125,7 @@ async def test_a_client_that_takes_nothing_holds_up_its_run_and_is_left(
     async with serving(tmp_path, concurrent_runs=1) as api:
         reader, writer = await asyncio.open_connection(*api.address, limit=1024)
         body = b'{"lang": "py", "code": ""}'
-        head = "POST /exec HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+        head = "POST /exec HTTP/1.1\r\nHost: [::1]\r\nAccept: text/event-stream\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await reader.readline()
         await ended.wait()

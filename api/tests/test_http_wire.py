@@ -222,7 +222,7 @@ async def raw(api: Api, data: Iterable[bytes]) -> bytes:
     return answer
 
 
-CHUNKED = b"POST /exec HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"POST /exec HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = {
     "path": (b"GET /", b"x" * 1000),
     "header": (b"GET / HTTP/1.1\r\nX: ", b"x" * 1000),
@@ -263,5 +263,5 @@ async def test_a_long_head_that_ends_and_many_small_chunks_are_served(api: Api) 
     "line", [b"GET /\xff HTTP/1.1", b"GET /%ff%00 HTTP/1.1", b"G\x00T / HTTP/1.1", b"GET"]
 )
 async def test_no_first_line_is_a_failure_of_the_server(api: Api, line: bytes) -> None:
-    answer = await raw(api, [line + b"\r\nHost: x\r\nConnection: close\r\n\r\n"])
+    answer = await raw(api, [line + b"\r\nHost: [::1]\r\nConnection: close\r\n\r\n"])
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 404 "))
