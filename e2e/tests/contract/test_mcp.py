@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from e2e.clients import cities
 from e2e.clients.model_context import CLIENTS, Called, Client, ClientError, Transport
 from e2e.targets import Target
 
@@ -26,14 +27,7 @@ TOOLS = {
     "download_file",
     "list_files",
 }
-PLOT = """
-import pandas as pd, matplotlib.pyplot as plt
-cities = pd.read_csv("cities.csv")
-print(cities.people.sum())
-cities.plot(x="city", y="people")
-plt.savefig("plot.png")
-open("notes.txt", "w").write("seen")
-"""
+PLOT = cities.SCRIPT + 'open("notes.txt", "w").write("seen")\n'
 CLOCK = "while :; do echo tick | tee -a ticks; sleep 1; done"
 
 
@@ -73,17 +67,16 @@ async def works_with_files(client: Client) -> None:
     assert set(listed) >= TOOLS
     assert listed["execute_python_code"]["inputSchema"]["required"] == ["code"]
 
-    content = "city,people\nOslo,709037\nBergen,291940\n"
-    stored = told(await client.call("upload_file", {"name": "cities.csv", "content": content}))
-    given = {"id": stored["id"], "session_id": stored["session_id"], "name": "cities.csv"}
+    stored = told(await client.call("upload_file", {"name": cities.NAME, "content": cities.CITIES}))
+    given = {"id": stored["id"], "session_id": stored["session_id"], "name": cities.NAME}
     session = told(await client.call("create_execution_session", {}))["session_id"]
     arguments = {"code": PLOT, "files": [given], "session_id": session}
     ran = await client.call("execute_python_code", arguments)
-    assert "1000977" in text(ran)
+    assert cities.TOTAL in text(ran)
     assert f"session_id: {session}" in text(ran)
     (image,) = [part for part in ran.result["content"] if part["type"] == "image"]
     assert image["mimeType"] == "image/png"
-    assert base64.b64decode(image["data"]).startswith(b"\x89PNG")
+    assert base64.b64decode(image["data"]).startswith(cities.PNG)
 
     files = told(await client.call("list_files", {"session_id": session}))["files"]
     assert {file["name"] for file in files} == {"cities.csv", "notes.txt", "plot.png"}

@@ -11,19 +11,15 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from e2e.clients import browser as browsers
+from e2e.clients import cities
 from e2e.targets import Target
 from e2e.tests.conftest import PATIENCE
 
 PICTURES = Path(__file__).parents[3] / "build/playground"
-CITIES = "city,people\nOslo,709037\nBergen,291940\n"
 HOSTILE = '<img src=x onerror="document.title=1">'
-PLOT = f"""
-import pandas as pd, matplotlib.pyplot as plt
-cities = pd.read_csv("cities.csv")
-cities.plot.bar(x="city", y="people", rot=0, figsize=(7, 3.2))
-plt.savefig("plot.png")
+PLOT = f"""{cities.SCRIPT}
 cities.assign(note='''{HOSTILE}''').to_csv("<b>out.csv", index=False)
-print(cities.people.sum(), '''{HOSTILE}''')
+print('''{HOSTILE}''')
 """
 
 
@@ -93,9 +89,9 @@ def stdout(page: Page) -> Locator:
 def test_a_person_works_with_it(target: Target, browser: Browser) -> None:
     with browsers.page(browser, color_scheme="light") as (page, seen):
         opened(page, target)
-        drop(page, "cities.csv", CITIES)
+        drop(page, cities.NAME, cities.CITIES)
         expect(page.get_by_role("textbox", name="Program")).not_to_contain_text("Oslo")
-        expect(files(page)).to_contain_text(f"cities.csv{len(CITIES)} B")
+        expect(files(page)).to_contain_text(f"{cities.NAME}{len(cities.CITIES)} B")
         shows_what_a_run_gives(page)
         keeps_the_session(page, target)
         stops_a_run(page)
@@ -109,7 +105,7 @@ def shows_what_a_run_gives(page: Page) -> None:
     run(page, PLOT)
     done = page.get_by_role("article").last
     expect(done).to_have_class("done")
-    expect(stdout(page)).to_have_text(f"1000977 {HOSTILE}\n")
+    expect(stdout(page)).to_have_text(f"{cities.TOTAL}\n{HOSTILE}\n")
     image = done.get_by_role("img")
     expect(image).to_be_visible()
     assert image.evaluate("async (image) => { await image.decode(); return image.naturalWidth; }") == 700
