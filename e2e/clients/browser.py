@@ -28,6 +28,10 @@ class Seen:
     faults: list[str] = field(default_factory=list)
 
 
+_WITHOUT_TLS = "The Cross-Origin-Opener-Policy header has been ignored"
+"""Said of the address of a test cluster's node."""
+
+
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
@@ -49,7 +53,7 @@ def page(browser: Browser, **given: Any) -> Iterator[tuple[Page, Seen]]:
     seen = Seen()
 
     def hear(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not message.text.startswith(_WITHOUT_TLS):
             seen.faults.append(message.text)
 
     with browser.new_context(**given) as context:

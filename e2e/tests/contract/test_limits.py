@@ -180,7 +180,7 @@ def neighbour(target: Target) -> Iterator[Tenant]:
 def test_a_session_survives_what(attacker: Tenant, neighbour: Tenant, attack: Attack) -> None:
     ran = attacker.attack(attack)
     assert ran.get("status") == attack.status, ran["stderr"][-500:]
-    assert attack.says in ran["stderr"][-500:]
+    assert attack.says in ran["stderr"]  # where two hundred processes complain, not at its end
     attacker.assert_undisturbed()
     neighbour.assert_undisturbed()
 
