@@ -72,12 +72,16 @@ def alive(record: Path) -> bool:
 
 
 def started(pid: int) -> str | None:
-    """Start time in clock ticks since boot; None for a process that is gone or a zombie."""
+    """Start time in clock ticks since boot; None for a process that is gone or a zombie.
+
+    While threads of a zombie end they hold its files, ports too.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if fields[0] == "Z" else fields[19]
+    return None if fields[0] == "Z" and len(threads) <= 1 else fields[19]
 
 
 def until(state: Path, what: str, done: Callable[[], bool], seconds: float = 120) -> None:
