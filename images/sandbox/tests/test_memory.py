@@ -183,10 +183,13 @@ async def test_looks_are_rare_far_from_the_limit(left: int, took: float, expecte
 
 async def test_memory_of_a_kernel() -> None:
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    before = kernel_memory()
-    kept = mmap.mmap(-1, 256 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_POPULATE)
-    assert before < kernel_memory() < total  # of a machine that does other things too
-    kept.close()
+
+    def grows() -> bool:
+        before = kernel_memory()
+        with mmap.mmap(-1, 256 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_POPULATE):
+            return before < kernel_memory() < total
+
+    assert any(grows() for _ in range(20))  # on a machine that does other things too
 
 
 async def test_memory_of_processes() -> None:
